@@ -1,0 +1,229 @@
+"""What a run is: a frozen value, read from a link and written to one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from functools import cache, cached_property
+from typing import Any
+
+from core.datasets import DATASETS, Dataset
+from core.models import MODELS, Layer, Linear, Model
+from core.optimizers import OPTIMIZERS, Momentum, Optimizer
+from core.registry import Entry, Flag, Interval, Registry, Setting, setting, unknown
+from core.schedules import (
+    MOMENTUM_SCHEDULES,
+    SCHEDULES,
+    Constant,
+    MomentumConstant,
+    MomentumSchedule,
+    Schedule,
+)
+
+
+class BadConfig(ValueError):
+    """Settings that cannot be; the text is one sentence for each thing that is wrong."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """What one run is: the problem, the rule and the seed. Equal configs give equal runs.
+
+    The settings of the chosen dataset, model, rule and schedules can be read as if they were its own:
+    `config.learning_rate`, `config.hidden`.
+
+    Attributes:
+        dataset, model, optimizer, schedule, momentum_schedule: What was picked, with its settings.
+        batch_size: Rows of a mini-batch; as many as the training part has, or more, is full batch.
+        epochs: Passes over the training part.
+        seed: Where the split, the first weights and the order of the batches come from.
+        scale: Whether columns (and a numeric target) are standardised on the training part.
+        valid_fraction: The part of the rows that is kept for validation.
+    """
+
+    dataset: Dataset = DATASETS["boston"]
+    model: Model = Linear()
+    optimizer: Optimizer = Momentum()
+    schedule: Schedule = Constant()
+    momentum_schedule: MomentumSchedule = MomentumConstant()
+    batch_size: int = setting(
+        Interval("B", 32, 1, 100_000, log=True, integer=True, help="Rows per step: few make the curve noisy.")
+    )
+    epochs: int = setting(
+        Interval(
+            "E", 50, 1, 10_000, log=True, integer=True, help="How many times all training rows are seen."
+        )
+    )
+    seed: int = setting(
+        Interval(
+            "s", 0, 0, 1_000_000_000, integer=True, help="Split, first weights and batches come from it."
+        )
+    )
+    scale: bool = setting(
+        Flag(
+            True, "Standardise the columns: mean 0 and deviation 1. It often matters more than the optimizer."
+        )
+    )
+    valid_fraction: float = setting(
+        Interval("", 0.2, 0.0, 0.9, slider=(0.0, 0.5), help="The part kept aside to judge the model on.")
+    )
+
+    def __post_init__(self) -> None:
+        for key, record in Config.settings().items():
+            object.__setattr__(self, key, record.check(key, getattr(self, key)))
+        _ = self.layers
+
+    @classmethod
+    def settings(cls) -> dict[str, Setting]:
+        """Its own settings; those of what was picked are in `parts`."""
+        return {f.name: f.metadata["setting"] for f in fields(cls) if "setting" in f.metadata}
+
+    @property
+    def parts(self) -> dict[str, Entry]:
+        """What was picked, by the word in the link."""
+        return {word: getattr(self, word) for word in CHOICES}
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("_"):
+            for word in CHOICES:
+                part = self.__dict__.get(word)
+                if part is not None and name in part.settings():
+                    return getattr(part, name)
+        raise AttributeError(f"This config has no {name!r}.")
+
+    @cached_property
+    def layers(self) -> list[Layer]:
+        """The layers of the model for this data."""
+        data = self.dataset
+        return self.model.layers(data.inputs, data.classes or 1, data.image_shape)
+
+    @property
+    def valid_rows(self) -> int:
+        """Rows kept for validation; at least one row is left for training."""
+        return min(round(self.dataset.rows * self.valid_fraction), self.dataset.rows - 1)
+
+    @property
+    def train_rows(self) -> int:
+        """Rows that are trained on."""
+        return self.dataset.rows - self.valid_rows
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Updates in one epoch; the last batch may be smaller."""
+        return -(-self.train_rows // self.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Updates in the whole run."""
+        return self.epochs * self.steps_per_epoch
+
+    def but(self, **changes: Any) -> Config:
+        """This config with other values, by the words of the link.
+
+        Settings of what is newly picked start at their defaults, unless the old pick had one of the same name.
+
+        Raises:
+            BadConfig: A name or a value that cannot be.
+        """
+        query = self._words() | {key: _text(key, value) for key, value in changes.items()}
+        return Config.from_query(query)
+
+    @classmethod
+    def from_query(cls, query: Mapping[str, str]) -> Config:
+        """The config that a link describes; what it does not name is at its default.
+
+        Raises:
+            BadConfig: Unknown names or bad values, each with a sentence that says what would be good.
+        """
+        config, wrong = cls.read(query)
+        if wrong:
+            raise BadConfig(" ".join(wrong))
+        return config
+
+    @classmethod
+    def read(cls, query: Mapping[str, str]) -> tuple[Config, list[str]]:
+        """As `from_query`, but with defaults in place of what is wrong, and the sentences about it."""
+        wrong = [unknown("setting", key, _known()) for key in query if key not in _known()]
+        picked = {word: _filled(_picked(word, query, wrong), query, wrong) for word in CHOICES}
+        own = {k: _parsed(k, r, query, wrong) for k, r in cls.settings().items() if k in query}
+        for key, record in _known().items():  # of something that was not picked: checked, then left out
+            if (
+                key in query
+                and record
+                and key not in own
+                and not any(hasattr(p, key) for p in picked.values())
+            ):
+                _parsed(key, record, query, wrong)
+        try:
+            return cls(**picked, **own), wrong
+        except ValueError as error:
+            return cls(**(picked | {"model": Linear()}), **own), [*wrong, str(error)]
+
+    def to_query(self) -> dict[str, str]:
+        """The words of its link: only what differs from the defaults."""
+        plain = Config(**{word: _bare(part) for word, part in self.parts.items()})
+        usual = plain._words() | {w: t for w, t in Config()._words().items() if w in CHOICES}
+        return {key: text for key, text in self._words().items() if usual[key] != text}
+
+    def _words(self) -> dict[str, str]:
+        words = {word: part.name for word, part in self.parts.items()}
+        for owner in (*self.parts.values(), self):
+            words |= {key: record.text(getattr(owner, key)) for key, record in owner.settings().items()}
+        return words
+
+
+CHOICES: dict[str, Registry[Any]] = {
+    "dataset": DATASETS,
+    "model": MODELS,
+    "optimizer": OPTIMIZERS,
+    "schedule": SCHEDULES,
+    "momentum_schedule": MOMENTUM_SCHEDULES,
+}
+
+
+@cache
+def _known() -> dict[str, Setting | None]:
+    """Every word a link may hold, with its record; None for the words that pick something."""
+    records: dict[str, Setting | None] = dict.fromkeys(CHOICES)
+    for registry in CHOICES.values():
+        for entry in registry.values():
+            records = {**entry.settings(), **records}
+    return records | Config.settings()
+
+
+def _bare(part: Entry) -> Entry:
+    """The same pick with all its settings at their defaults."""
+    return replace(part, **{key: record.default for key, record in part.settings().items()})
+
+
+def _picked(word: str, query: Mapping[str, str], wrong: list[str]) -> Any:
+    """The entry that the link names for `word`, with default settings; the usual one where it names none."""
+    usual = next(f.default for f in fields(Config) if f.name == word)
+    entry = _tried(lambda: CHOICES[word][query[word]], usual, wrong) if word in query else usual
+    return entry() if isinstance(entry, type) else entry
+
+
+def _filled(part: Any, query: Mapping[str, str], wrong: list[str]) -> Any:
+    given = {k: _parsed(k, r, query, wrong) for k, r in part.settings().items() if k in query}
+    return replace(part, **given) if given else part
+
+
+def _parsed(key: str, record: Setting, query: Mapping[str, str], wrong: list[str]) -> Any:
+    return _tried(lambda: record.parse(key, query[key]), record.default, wrong)
+
+
+def _tried(read: Any, otherwise: Any, wrong: list[str]) -> Any:
+    try:
+        return read()
+    except ValueError as error:
+        wrong.append(str(error))
+        return otherwise
+
+
+def _text(key: str, value: Any) -> str:
+    record = _known().get(key)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Entry):
+        return value.name
+    return str(value) if record is None else record.text(value)

@@ -1,0 +1,323 @@
+"""Runs of one shape, trained as one: a stack of parameters, one gradient for all, an update for each kind of rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from core.config import Config
+from core.engine.history import DIVERGED, FINISHED, RUNNING, Change, History, Record
+from core.engine.problem import BATCHES, WEIGHTS, Problem, generator, problem
+from core.networks import Network
+from core.optimizers import Optimizer, State, stack, stackable
+from core.schedules import Constant, MomentumConstant
+
+LOST = 1e6  # a loss this many times the constant predictor's counts as diverged
+GATHERED = 1 << 22  # an epoch's inputs are permuted at once up to this many numbers
+MOMENTA = ("momentum", "beta1")  # what a momentum schedule moves
+EVALUATED = 1 << 12  # an evaluation makes about this many numbers of a run's widest layer at once
+
+
+@dataclass
+class Team:
+    """Neighbouring runs of a stack, rows `rows` of its tensors, that follow the same kind of rule."""
+
+    rows: slice
+    rule: Optimizer
+    state: State
+    scheduled: bool
+
+
+class Stack:
+    """R runs whose tensors have the same shapes, advanced step by step.
+
+    Runs of the same seed share split, first weights and batches. A run that diverges is frozen at its last
+    finite step and leaves the stack; so does one that has made its epochs. "Row" is a run's place in the
+    stack's tensors, "seat" its place among the configs.
+
+    Args:
+        configs: Alike in all but rule, schedules, epochs and seed.
+        device, dtype: Where and in which precision the runs live.
+
+    Attributes:
+        history: What happened so far.
+        step, epoch: Updates and passes made.
+        first_records: The state before training.
+    """
+
+    def __init__(self, configs: Sequence[Config], device: torch.device | str, dtype: torch.dtype) -> None:
+        first = configs[0]
+        self.configs = list(configs)
+        self.rules = [c.optimizer for c in configs]
+        self.history = History(len(configs), max(c.steps for c in configs))
+        self.step = 0
+        self.epoch = 0
+        self.batch_size, self.steps_per_epoch = first.batch_size, first.steps_per_epoch
+        self.network = Network(first.layers, first.dataset.classes, first.dataset.image_shape)
+        self._device, self._dtype = device, dtype
+        self._frozen: dict[int, Tensor] = {}
+        self._load_data()
+        seats = sorted(range(len(configs)), key=lambda seat: repr(stackable(self.rules[seat])))
+        self._seat(seats, self._first_weights(seats))
+        self._before = self._params
+        self._form_teams()
+        unknown = np.full(len(seats), np.nan)
+        self.first_records = self._report(self._evaluate(self._params), unknown, [RUNNING] * len(seats), 0, 0)
+
+    @property
+    def active(self) -> bool:
+        """Whether any run goes on."""
+        return bool(self._seats)
+
+    @property
+    def progress(self) -> float:
+        """Epochs made, a started one in part."""
+        return self.step / self.steps_per_epoch
+
+    def params(self, seat: int) -> Tensor:
+        """The parameters (P,) of one run: now, or where it ended. Any thread may ask."""
+        seats, params = self._live
+        return params[seats.index(seat)] if seat in seats else self._frozen[seat]
+
+    def problem(self, seat: int) -> Problem:
+        """The data of one run."""
+        return self._problems[self._seeds.index(self.configs[seat].seed)]
+
+    @torch.no_grad()
+    def advance(self, steps: int) -> list[Record]:
+        """Makes up to `steps` updates; the records of runs whose epoch or whose life ended on the way."""
+        records: list[Record] = []
+        for _ in range(steps):
+            if not self.active:
+                break
+            records += self._advance_once()
+        return records
+
+    def change(self, seat: int, name: str, value: float) -> None:
+        """Sets a hyperparameter of one run from the next step on.
+
+        Raises:
+            OutOfRange: The value is not one that the setting takes.
+            ValueError: The rule of this run has no such hyperparameter.
+        """
+        rule = self.rules[seat]
+        if name not in rule.settings():
+            raise ValueError(f"{name} is no setting of {rule.name}; it has {', '.join(rule.settings())}.")
+        self.rules[seat] = replace(rule, **{name: value})
+        self.history.changes.append(Change(seat, self.step, name, getattr(self.rules[seat], name)))
+        for team in self._teams:
+            team.rule = stack([self.rules[s] for s in self._seats[team.rows]], self._params)
+
+    @property
+    def _seats(self) -> list[int]:
+        return self._live[0]
+
+    @property
+    def _params(self) -> Tensor:
+        return self._live[1]
+
+    def _load_data(self) -> None:
+        self._seeds = sorted({c.seed for c in self.configs})
+        of_seed = {c.seed: problem(c, self._dtype) for c in self.configs}
+        self._problems = [of_seed[seed] for seed in self._seeds]
+        self._shuffles = [generator(seed, BATCHES) for seed in self._seeds]
+
+        def together(name: str) -> Tensor:  # (S, n, d), S seeds
+            tensors = [getattr(p, name) for p in self._problems]
+            return (torch.stack(tensors) if len(tensors) > 1 else tensors[0][None]).to(self._device)
+
+        self._train = together("x_train"), together("y_train")
+        self._valid = together("x_valid"), together("y_valid")
+
+    def _first_weights(self, seats: list[int]) -> Tensor:
+        drawn = {seed: self.network.start(generator(seed, WEIGHTS), self._dtype) for seed in self._seeds}
+        return torch.stack([drawn[self.configs[seat].seed] for seat in seats]).to(self._device)
+
+    def _seat(self, seats: list[int], params: Tensor) -> None:
+        """Makes `seats` the runs that go on, with `params` (A, P) in that order."""
+        self._live = (seats, params)
+        self._place = np.array(seats, dtype=int)
+        index = [self._seeds.index(self.configs[seat].seed) for seat in seats]
+        self._seed_index = torch.tensor(index, device=self._device) if len(self._seeds) > 1 else None
+        caps = [LOST * (self._problems[i].baseline or 1.0) for i in index]
+        self._cap = torch.tensor(caps, dtype=self._dtype, device=self._device)
+
+    def _form_teams(self) -> None:
+        self._teams: list[Team] = []
+        begin = 0
+        for _, group in groupby(self._seats, key=lambda seat: stackable(self.rules[seat])):
+            seats = list(group)
+            rows = slice(begin, begin + len(seats))
+            self._teams.append(self._team(seats, rows, None))
+            begin = rows.stop
+
+    def _team(self, seats: list[int], rows: slice, state: State | None) -> Team:
+        """The runs in `seats` as a team; its state starts anew when None."""
+        rule = stack([self.rules[seat] for seat in seats], self._params)
+        moving = [c for c in (self.configs[seat] for seat in seats) if not _steady(c)]
+        return Team(rows, rule, rule.start(self._params[rows]) if state is None else state, bool(moving))
+
+    def _advance_once(self) -> list[Record]:
+        at = self.step % self.steps_per_epoch
+        if at == 0:
+            self._shuffle()
+        loss, grads = self.network.loss_and_gradient(self._params, *self._batch(at))
+        fine = loss <= self._cap  # false for nan too
+        records: list[Record] = []
+        if not bool(fine.all()):
+            records = self._lose(~fine, self.epoch + 1)
+            loss, grads = loss[fine], grads[fine]
+        if not self.active:
+            return records
+        self.history.batch_loss[self.step, self._place] = loss.cpu().numpy()
+        self.step += 1
+        self._update(grads)
+        self.history.step_count = self.step
+        return records + self._close_epoch(grads) if at + 1 == self.steps_per_epoch else records
+
+    def _update(self, grads: Tensor) -> None:
+        now = self._params
+        updates = []
+        for team in self._teams:
+            rule = self._scheduled(team)
+            update, team.state = rule.update(now[team.rows], grads[team.rows], team.state, self.step)
+            updates.append(update)
+        self._before = now
+        self._live = (self._seats, now + (updates[0] if len(updates) == 1 else torch.cat(updates)))
+
+    def _scheduled(self, team: Team) -> Optimizer:
+        """The team's rule with what the schedules make of learning rate and momentum in this step."""
+        if not team.scheduled:
+            return team.rule
+        configs = [self.configs[seat] for seat in self._seats[team.rows]]
+        times = [(self.step, c.steps, self.steps_per_epoch) for c in configs]
+        factors = [c.schedule.factor(*t) for c, t in zip(configs, times, strict=True)]
+        numbers = {"learning_rate": self._column(factors) * team.rule.learning_rate}
+        if word := next((w for w in MOMENTA if w in team.rule.settings()), None):
+            bases = [getattr(self.rules[seat], word) for seat in self._seats[team.rows]]
+            numbers[word] = self._column(
+                [c.momentum_schedule.value(b, *t) for c, b, t in zip(configs, bases, times, strict=True)]
+            )
+        return team.rule.with_numbers(**numbers)
+
+    def _column(self, values: list[float]) -> Tensor | float:
+        if len(set(values)) == 1:
+            return values[0]
+        return torch.tensor(values, dtype=self._dtype, device=self._device)[:, None]
+
+    def _shuffle(self) -> None:
+        """Draws the order of the next epoch; full batches need none."""
+        x, y = self._train
+        if self.steps_per_epoch == 1:
+            self._epoch: tuple[Tensor, ...] = (x, y)
+            return
+        self._orders = [torch.randperm(x.shape[1], generator=g).to(self._device) for g in self._shuffles]
+        self._epoch = self._picked(slice(None)) if x.numel() <= GATHERED else ()
+
+    def _picked(self, rows: slice) -> tuple[Tensor, Tensor]:
+        x, y = (torch.stack([t[s, o[rows]] for s, o in enumerate(self._orders)]) for t in self._train)
+        return x, y
+
+    def _batch(self, at: int) -> tuple[Tensor, Tensor]:
+        """The mini-batch number `at` of the epoch: (1, B, d) when all runs share it, else (A, B, d)."""
+        rows = slice(at * self.batch_size, (at + 1) * self.batch_size)
+        x, y = (t[:, rows] for t in self._epoch) if self._epoch else self._picked(rows)
+        return self._for_runs(x), self._for_runs(y)
+
+    def _for_runs(self, of_seeds: Tensor) -> Tensor:
+        return of_seeds if self._seed_index is None else of_seeds.index_select(0, self._seed_index)
+
+    def _close_epoch(self, grads: Tensor) -> list[Record]:
+        self.epoch += 1
+        values, norms = self._evaluate(self._params), grads.norm(dim=1).cpu().numpy()
+        fine = values[:, 0] <= self._cap.cpu().numpy()
+        lost = [] if fine.all() else self._lose(torch.from_numpy(~fine), self.epoch)
+        over = np.array([self.configs[seat].epochs <= self.epoch for seat in self._seats], dtype=bool)
+        statuses = [FINISHED if ended else RUNNING for ended in over]
+        records = self._report(values[fine], norms[fine], statuses, self.epoch, self.step)
+        if over.any():
+            self._leave(torch.from_numpy(over), self._params)
+        return sorted(lost + records)
+
+    def _lose(self, lost: Tensor, epoch: int) -> list[Record]:
+        """Freezes the runs marked in `lost` (A,) one step back, where their loss was still in bounds."""
+        lost = lost.to(self._device)
+        values, unknown = self._evaluate(self._before)[lost.cpu().numpy()], np.full(int(lost.sum()), np.nan)
+        everyone = self._seats
+        seats = [seat for seat, gone in zip(everyone, lost.tolist(), strict=True) if gone]
+        self._leave(lost, self._before)
+        return self._report(values, unknown, [DIVERGED] * len(seats), epoch, max(self.step - 1, 0), seats)
+
+    def _leave(self, gone: Tensor, params: Tensor) -> None:
+        """Takes the runs marked in `gone` (A,) out; each keeps its row of `params`."""
+        leaving, stay = gone.tolist(), ~gone.to(self._device)
+        for row, seat in enumerate(self._seats):
+            if leaving[row]:
+                self._frozen[seat] = params[row].clone()
+        teams, begin = [], 0
+        for team in self._teams:
+            state = tuple(t[stay[team.rows]] for t in team.state)
+            seats = [s for s, out in zip(self._seats[team.rows], leaving[team.rows], strict=True) if not out]
+            if seats:
+                teams.append(self._team(seats, slice(begin, begin + len(seats)), state))
+                begin += len(seats)
+        self._teams, self._before = teams, self._before[stay]
+        self._seat(
+            [seat for seat, out in zip(self._seats, leaving, strict=True) if not out], self._params[stay]
+        )
+
+    def _report(
+        self,
+        values: np.ndarray,
+        norms: np.ndarray,
+        statuses: Sequence[str],
+        epoch: int,
+        step: int,
+        seats: Sequence[int] | None = None,
+    ) -> list[Record]:
+        """Writes a record for each run that goes on, or for `seats`."""
+        rows = zip(
+            self._seats if seats is None else seats, values.tolist(), norms.tolist(), statuses, strict=True
+        )
+        records = [Record(seat, epoch, step, *four, norm, status) for seat, four, norm, status in rows]
+        for record in records:
+            self.history.records[record.run].append(record)
+        return sorted(records)
+
+    @torch.no_grad()
+    def _evaluate(self, params: Tensor) -> np.ndarray:
+        """Training loss, validation loss and the metric of both, (A, 4)."""
+        train, valid = self._scores(params, *self._train), self._scores(params, *self._valid)
+        return np.stack([train[0], valid[0], train[1], valid[1]], axis=1)
+
+    def _scores(self, params: Tensor, x: Tensor, y: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Mean loss and metric (A,) on x (S, n, d)."""
+        rows = x.shape[1]
+        if rows == 0:
+            return np.full(len(params), np.nan), np.full(len(params), np.nan)
+        widest = max(layer.outputs * (64 if self.network.image_shape else 1) for layer in self.network.layers)
+        size = max(1, EVALUATED // max(widest, x.shape[2]))
+        loss = np.zeros(len(params))
+        hits = np.zeros(len(params))
+        for begin in range(0, rows, size):
+            part, target = (self._for_runs(t[:, begin : begin + size]) for t in (x, y))
+            outputs = self.network.predict(params, part)
+            loss += self.network.loss(outputs, target).cpu().numpy().astype(float) * part.shape[1]
+            if self.network.classes:
+                right = outputs.argmax(-1) == target.argmax(-1)
+                hits += right.sum(-1).cpu().numpy()
+        loss /= rows
+        if self.network.classes:
+            return loss, hits / rows
+        spread = self._for_runs(y).var(dim=(1, 2), correction=0).cpu().numpy().astype(float)
+        return loss, 1 - np.divide(loss, spread, out=np.full_like(loss, np.nan), where=spread > 0)
+
+
+def _steady(config: Config) -> bool:
+    """Whether no schedule moves anything."""
+    return isinstance(config.schedule, Constant) and isinstance(config.momentum_schedule, MomentumConstant)
