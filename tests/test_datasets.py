@@ -488,6 +488,10 @@ def test_the_soft_edges_of_a_thumbnail_keep_their_colour():
     edges = picture[(picture[..., 3] > 0) & (picture[..., 3] < 255)]
     assert len(edges) > 10
     assert np.abs(edges[:, :3].astype(int) - [0, 114, 178]).max() <= 1
+    zero = decoded(thumbnail(DATASETS["digits"]))[:21, :21].reshape(-1, 4)  # the first of nine pictures
+    zero = zero[zero[:, 3] > 0]
+    assert len(np.unique(zero[:, 3])) > 5
+    assert np.abs(zero[:, :3].astype(int) - [0, 114, 178]).max() <= 1
 
 
 @pytest.mark.parametrize("target", ["price", "answer"])
