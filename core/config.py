@@ -120,7 +120,7 @@ class Config:
     def but(self, **changes: Any) -> Config:
         """This config with other values, by the words of the link.
 
-        Settings of what is newly picked start at their defaults, unless the old pick had one of the same name.
+        Settings of what is newly picked are at their defaults, unless the old pick had one of that name.
 
         Raises:
             BadConfig: A name or a value that cannot be.
@@ -161,13 +161,15 @@ class Config:
 
     def to_query(self) -> dict[str, str]:
         """The words of its link: only what differs from the defaults."""
-        plain = Config(**{word: _bare(part) for word, part in self.parts.items()})
+        bare: dict[str, Any] = {word: _bare(part) for word, part in self.parts.items()}
+        plain = Config(**bare)
         usual = plain._words() | {w: t for w, t in Config()._words().items() if w in CHOICES}
         return {key: text for key, text in self._words().items() if usual[key] != text}
 
     def _words(self) -> dict[str, str]:
         words = {word: part.name for word, part in self.parts.items()}
-        for owner in (*self.parts.values(), self):
+        owners: list[Any] = [*self.parts.values(), self]
+        for owner in owners:
             words |= {key: record.text(getattr(owner, key)) for key, record in owner.settings().items()}
         return words
 

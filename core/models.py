@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 from core.registry import Choice, Entry, Registry, Widths, setting
@@ -102,9 +103,7 @@ class MLP(Model):
         self, inputs: int, outputs: int, image_shape: tuple[int, int, int] | None = None
     ) -> list[Layer]:
         widths = (inputs, *self.hidden)
-        body = [
-            Layer((wide, narrow), self.activation) for narrow, wide in zip(widths, widths[1:], strict=False)
-        ]
+        body = [Layer((wide, narrow), self.activation) for narrow, wide in pairwise(widths)]
         return [*body, Layer((outputs, widths[-1]))]
 
 
@@ -134,7 +133,5 @@ class CNN(Model):
                 f"channels must be fewer: {halvings} poolings leave nothing of {height} x {width} pixels."
             )
         depths = (depth, *self.channels)
-        body = [
-            Layer((out, into, 3, 3), self.activation) for into, out in zip(depths, depths[1:], strict=False)
-        ]
+        body = [Layer((out, into, 3, 3), self.activation) for into, out in pairwise(depths)]
         return [*body, Layer((outputs, depths[-1] * (height >> halvings) * (width >> halvings)))]

@@ -29,9 +29,10 @@ class OutOfRange(ValueError):
 class Setting(Protocol):
     """One thing that can be set: how it is read from text, checked and written."""
 
-    default: Any
-    help: str
-
+    @property
+    def default(self) -> Any: ...
+    @property
+    def help(self) -> str: ...
     def parse(self, name: str, text: str) -> Any: ...
     def check(self, name: str, value: Any) -> Any: ...
     def text(self, value: Any) -> str: ...
@@ -119,16 +120,8 @@ class Flag:
     help: str = ""
 
     def parse(self, name: str, text: str) -> bool:
-        words = {
-            "true": True,
-            "1": True,
-            "yes": True,
-            "on": True,
-            "false": False,
-            "0": False,
-            "no": False,
-            "off": False,
-        }
+        words: dict[str, bool] = dict.fromkeys(("true", "1", "yes", "on"), True)
+        words |= dict.fromkeys(("false", "0", "no", "off"), False)
         return self.check(name, words.get(text.strip().lower(), text))
 
     def check(self, name: str, value: Any) -> bool:
@@ -170,9 +163,8 @@ class Widths:
         return ",".join(map(str, value))
 
     def _good(self) -> str:
-        return (
-            f"1 to {self.most} whole numbers in [{self.low}, {self.high}], such as {self.text(self.default)}"
-        )
+        example = self.text(self.default)
+        return f"1 to {self.most} whole numbers in [{self.low}, {self.high}], such as {example}"
 
 
 def setting(record: Setting) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 RUNNING, FINISHED, DIVERGED = "running", "finished", "diverged"
 
@@ -61,3 +62,81 @@ class History:
         self.step_count = 0
         self.records: list[list[Record]] = [[] for _ in range(runs)]
         self.changes: list[Change] = []
+
+
+CURVE = ("epoch", "raw", "smooth", "train", "valid", "lost", "changed", "learning_rate", "momentum")
+
+
+def curve(history: History, run: int, steps_per_epoch: int, points: int = 300) -> pd.DataFrame:
+    """What is drawn of one run: decimated, so that it has about the same size however long the run is.
+
+    Of the mini-batch losses the lowest and the highest of each bin are kept, since with momentum the spikes
+    are the message. Bins are a power of two steps wide, so that they do not move while the run grows.
+
+    Args:
+        history: May be growing meanwhile.
+        run: The run's place in the history.
+        steps_per_epoch: Updates in an epoch.
+        points: About how many rows are for mini-batches; half as many at most are for epochs.
+
+    Returns:
+        The columns of `CURVE`, float32, sorted by epoch; nan where a row has no such value. `smooth` is the
+        mean of the mini-batch losses of the last epoch's length.
+    """
+    count = history.step_count
+    loss = history.batch_loss[:count, run]
+    alive = int(np.count_nonzero(~np.isnan(loss)))
+    steps = _extremes(loss[:alive], points // 2)
+    records = history.records[run][:]
+    keep = _thinned(len(records), points // 2)
+    changes = [c for c in history.changes if c.run == run]
+    table = np.full((len(steps) + len(keep) + len(changes), len(CURVE)), np.nan, dtype=np.float32)
+    table[: len(steps), 0] = steps / steps_per_epoch
+    table[: len(steps), 1] = loss[steps]
+    table[: len(steps), 2] = _trailing_mean(loss[:alive], steps, steps_per_epoch)
+    for row, record in enumerate((records[k] for k in keep), start=len(steps)):
+        lost = record.status == DIVERGED
+        table[row, 0] = record.step / steps_per_epoch
+        table[row, 3:5] = record.train_loss, record.valid_loss
+        table[row, 5] = record.train_loss if lost else np.nan
+    for row, change in enumerate(changes, start=len(steps) + len(keep)):
+        at = min(change.step, alive - 1)
+        table[row, 0] = change.step / steps_per_epoch
+        table[row, 6] = loss[at] if at >= 0 else np.nan
+        table[row, CURVE.index("learning_rate" if change.name == "learning_rate" else "momentum")] = (
+            change.value
+        )
+    return pd.DataFrame(table[np.argsort(table[:, 0], kind="stable")], columns=list(CURVE))
+
+
+def _extremes(values: np.ndarray, bins: int) -> np.ndarray:
+    """The places of the lowest and the highest of each bin, in order; all of them when they are few."""
+    width = 1
+    while len(values) > 2 * bins * width:
+        width *= 2
+    if width == 1:
+        return np.arange(len(values))
+    whole = len(values) // width * width
+    blocks = values[:whole].reshape(-1, width)
+    begin = np.arange(0, whole, width)
+    places = [begin + blocks.argmin(1), begin + blocks.argmax(1)]
+    if whole < len(values):
+        rest = values[whole:]
+        places.append(np.array([whole + rest.argmin(), whole + rest.argmax()]))
+    return np.unique(np.concatenate(places))
+
+
+def _thinned(count: int, most: int) -> np.ndarray:
+    """Evenly spaced places among `count`, the first and the last with them."""
+    stride = 1
+    while count > most * stride:
+        stride *= 2
+    return np.unique(np.append(np.arange(0, count, stride), max(count - 1, 0))) if count else np.arange(0)
+
+
+def _trailing_mean(values: np.ndarray, places: np.ndarray, width: int) -> np.ndarray:
+    """The mean of the last `width` values up to each place, of all there are at the beginning."""
+    total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    begin = np.maximum(places + 1 - width, 0)
+    mean: np.ndarray = (total[places + 1] - total[begin]) / (places + 1 - begin)
+    return mean

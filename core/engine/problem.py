@@ -72,7 +72,10 @@ def _problem(dataset: Dataset, seed: int, valid_rows: int, scale: bool, dtype: t
         return torch.from_numpy(np.ascontiguousarray(array)).to(dtype)
 
     return Problem(
-        *(tensor(a) for a in (x[train], y[train], x[valid], y[valid])),
+        x_train=tensor(x[train]),
+        y_train=tensor(y[train]),
+        x_valid=tensor(x[valid]),
+        y_valid=tensor(y[valid]),
         train_index=train,
         valid_index=valid,
         baseline=baseline,

@@ -1,4 +1,4 @@
-"""Runs of one shape, trained as one: a stack of parameters, one gradient for all, an update for each kind of rule."""
+"""Runs of one shape, trained as one: one gradient for all, an update for each kind of rule."""
 
 from __future__ import annotations
 
@@ -15,11 +15,9 @@ from core.engine.history import DIVERGED, FINISHED, RUNNING, Change, History, Re
 from core.engine.problem import BATCHES, WEIGHTS, Problem, generator, problem
 from core.networks import Network
 from core.optimizers import Optimizer, State, stack, stackable
-from core.schedules import Constant, MomentumConstant
 
 LOST = 1e6  # a loss this many times the constant predictor's counts as diverged
 GATHERED = 1 << 22  # an epoch's inputs are permuted at once up to this many numbers
-MOMENTA = ("momentum", "beta1")  # what a momentum schedule moves
 EVALUATED = 1 << 12  # an evaluation makes about this many numbers of a run's widest layer at once
 
 
@@ -198,7 +196,7 @@ class Stack:
         times = [(self.step, c.steps, self.steps_per_epoch) for c in configs]
         factors = [c.schedule.factor(*t) for c, t in zip(configs, times, strict=True)]
         numbers = {"learning_rate": self._column(factors) * team.rule.learning_rate}
-        if word := next((w for w in MOMENTA if w in team.rule.settings()), None):
+        if word := team.rule.momentum_name:
             bases = [getattr(self.rules[seat], word) for seat in self._seats[team.rows]]
             numbers[word] = self._column(
                 [c.momentum_schedule.value(b, *t) for c, b, t in zip(configs, bases, times, strict=True)]
@@ -284,7 +282,9 @@ class Stack:
         rows = zip(
             self._seats if seats is None else seats, values.tolist(), norms.tolist(), statuses, strict=True
         )
-        records = [Record(seat, epoch, step, *four, norm, status) for seat, four, norm, status in rows]
+        records = [
+            Record(seat, epoch, step, v[0], v[1], v[2], v[3], norm, status) for seat, v, norm, status in rows
+        ]
         for record in records:
             self.history.records[record.run].append(record)
         return sorted(records)
@@ -320,4 +320,4 @@ class Stack:
 
 def _steady(config: Config) -> bool:
     """Whether no schedule moves anything."""
-    return isinstance(config.schedule, Constant) and isinstance(config.momentum_schedule, MomentumConstant)
+    return config.schedule.constant and config.momentum_schedule.constant

@@ -1,0 +1,358 @@
+"""Background jobs: training that goes on while pages come and go.
+
+One manager per process. A few worker threads advance the jobs in turns of some milliseconds, so that many
+paced or paused jobs share one slot; beyond a number of jobs newcomers wait in the order of their coming.
+Nothing here knows of screens: pages call in, workers never call out.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import logging
+import os
+import secrets
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from core.config import Config
+
+if TYPE_CHECKING:
+    from core.engine import Training
+
+QUEUED, RUNNING, PAUSED = "queued", "running", "paused"
+FINISHED, STOPPED, FAILED = "finished", "stopped", "failed"
+
+TURN = 0.02  # seconds of training between two looks at commands
+log = logging.getLogger(__name__)
+
+
+class Refused(ValueError):
+    """A job that is not taken on; the text says which limit it meets and what would fit."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What jobs may cost.
+
+    Attributes:
+        slots: Worker threads.
+        shared: Jobs that train in turns; others wait.
+        queue: Jobs that may wait.
+        per_owner: Jobs of one owner that are not over; starting one more stops the oldest.
+        updates: Updates of a job, all runs together.
+        seconds: Training time of a job.
+        kept: Jobs that are over and still remembered.
+        grace: Seconds without a watcher after which a job is stopped.
+    """
+
+    slots: int = 2
+    shared: int = 8
+    queue: int = 32
+    per_owner: int = 4
+    updates: int = 20_000_000
+    seconds: float = 3600.0
+    kept: int = 64
+    grace: float = 20.0
+
+
+HOSTED = Limits(slots=1, shared=4, queue=16, per_owner=1, updates=1_000_000, seconds=120.0, kept=24)
+
+
+def limits() -> Limits:
+    """The limits of this process: the hosted ones when MOMENTUM_LAB_HOSTED is set."""
+    return HOSTED if os.environ.get("MOMENTUM_LAB_HOSTED", "") not in ("", "0") else Limits()
+
+
+class Job:
+    """Some runs in the background. Commands take effect between two steps; anyone may look at any time.
+
+    Attributes:
+        id: Its name in links; who knows it may watch.
+        configs: One for each run.
+        owner: Who may command it.
+        state: "queued", "running", "paused", "finished", "stopped" or "failed".
+        training: The runs; None until its first turn.
+        reason: Why it ended early, as a sentence.
+        seconds: Time spent training.
+    """
+
+    def __init__(self, manager: Manager, configs: Sequence[Config], owner: str, pace: float | None) -> None:
+        self.id = secrets.token_urlsafe(9)
+        self.configs = tuple(configs)
+        self.owner = owner
+        self.state = QUEUED
+        self.training: Training | None = None
+        self.reason = ""
+        self.seconds = 0.0
+        self.watchers: set[str] = set()
+        self.orphaned_at: float | None = time.monotonic()
+        self._manager = manager
+        self._owed = 0
+        self._changes: list[tuple[int, str, float]] = []
+        self._rate = 1000.0  # steps a second, measured
+        self._due = 0.0
+        self.pace = pace
+
+    @property
+    def over(self) -> bool:
+        """Whether it will train no more."""
+        return self.state in (FINISHED, STOPPED, FAILED)
+
+    @property
+    def steps(self) -> int:
+        """Updates that the longest of each of its stacks makes, summed; what `done` counts towards."""
+        return sum(s.history.batch_loss.shape[0] for s in self.training.stacks) if self.training else 0
+
+    @property
+    def done(self) -> int:
+        """Updates made so far, counted once for each stack."""
+        return sum(s.step for s in self.training.stacks) if self.training else 0
+
+    @property
+    def rate(self) -> float:
+        """Updates a second that its last turns made, the waiting of a paced job left out."""
+        return self._rate
+
+    @property
+    def position(self) -> int:
+        """Its place in the queue, from 1; 0 when it is not waiting."""
+        return self._manager.position(self)
+
+    def pause(self) -> None:
+        """Holds it where it is; it keeps no slot."""
+        self._command(lambda: self._set(PAUSED, (QUEUED, RUNNING)))
+
+    def resume(self) -> None:
+        """Lets a paused job go on."""
+        self._command(lambda: self._set(QUEUED, (PAUSED,)))
+
+    def step(self, steps: int = 1) -> None:
+        """Makes single updates of a paused job; pauses it first if it runs."""
+
+        def owe() -> None:
+            self._set(PAUSED, (QUEUED, RUNNING))
+            self._owed += steps if self.state == PAUSED else 0
+
+        self._command(owe)
+
+    def stop(self, reason: str = "") -> None:
+        """Ends it; what it has is kept."""
+
+        def end() -> None:
+            if not self.over:
+                self.state, self.reason = STOPPED, reason
+
+        self._command(end)
+
+    def change(self, name: str, value: float, run: int = 0) -> None:
+        """Sets a hyperparameter of a run from its next step on.
+
+        Raises:
+            OutOfRange: The value is not one that the setting takes.
+            ValueError: The rule has no such setting.
+        """
+        rule = self.configs[run].optimizer
+        if name not in rule.settings():
+            raise ValueError(f"{name} is no setting of {rule.name}; it has {', '.join(rule.settings())}.")
+        rule.settings()[name].check(name, value)
+        self._command(lambda: self._changes.append((run, name, value)))
+
+    def set_pace(self, pace: float | None) -> None:
+        """Sets how many updates a second it makes at the most; None for as many as it can."""
+        self._command(lambda: setattr(self, "pace", pace))
+
+    def attach(self, watcher: str) -> None:
+        """Counts a watcher in: a job without any is stopped after a while."""
+        self.watchers.add(watcher)
+        self.orphaned_at = None
+
+    def detach(self, watcher: str) -> None:
+        """Counts a watcher out."""
+        self.watchers.discard(watcher)
+        if not self.watchers:
+            self.orphaned_at = time.monotonic()
+
+    def _set(self, state: str, among: tuple[str, ...]) -> None:
+        if self.state in among:
+            self.state = state
+
+    def _command(self, act: Callable[[], None]) -> None:
+        with self._manager.changed:
+            act()
+            self._due = 0.0
+            self._manager.changed.notify_all()
+
+    def _wants_turn(self, now: float) -> bool:
+        return (self.state == RUNNING and self._due <= now) or (self.state == PAUSED and self._owed > 0)
+
+    def _turn(self) -> None:
+        """Trains for a few milliseconds; the caller holds the job but not the lock."""
+        if self.training is None:
+            from core.engine import Training
+
+            self.training = Training(self.configs)
+        while self._changes:
+            self.training.change(*self._changes.pop(0))
+        begin = time.perf_counter()
+        before = self.done
+        if self.state == PAUSED:
+            steps, self._owed = self._owed, 0
+        else:
+            steps = max(1, int(self._rate * TURN))
+            if self.pace is not None:
+                steps = max(1, min(steps, int(self.pace * TURN)))
+        while self.training.active and (made := self.done - before) < steps:
+            self.training.advance(steps - made)
+        spent = time.perf_counter() - begin
+        self.seconds += spent
+        if made := self.done - before:
+            self._rate += 0.3 * (made / max(spent, 1e-6) - self._rate)
+            if self.pace is not None and self.state == RUNNING:
+                self._due = max(self._due, time.monotonic() - TURN) + made / self.pace
+
+
+class Manager:
+    """The jobs of a process.
+
+    Args:
+        limits: What they may cost.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.changed = threading.Condition()
+        self._jobs: dict[str, Job] = {}
+        self._busy: set[str] = set()
+        self._closing = False
+        names = [f"training-{k}" for k in range(limits.slots)]
+        self._workers = [threading.Thread(target=self._work, name=name, daemon=True) for name in names]
+        for worker in self._workers:
+            worker.start()
+        threading.Thread(target=self._reap, name="reaper", daemon=True).start()
+        atexit.register(self.close)
+
+    def submit(
+        self, configs: Sequence[Config], owner: str = "", *, pace: float | None = None, paused: bool = False
+    ) -> Job:
+        """Takes on a job.
+
+        Args:
+            configs: One for each run.
+            owner: Who may command it.
+            pace: Updates a second at the most.
+            paused: Whether it waits for `step` or `resume`.
+
+        Raises:
+            Refused: It is too large, or too many are waiting.
+        """
+        updates = sum(c.steps for c in configs)
+        if updates > self.limits.updates:
+            raise Refused(
+                f"This would make {updates:,} updates; the limit is {self.limits.updates:,}. "
+                "Fewer epochs, or a larger batch size, make it fit."
+            )
+        job = Job(self, configs, owner, pace)
+        with self.changed:
+            mine = [j for j in self._jobs.values() if j.owner == owner and not j.over]
+            for old in mine[: len(mine) + 1 - self.limits.per_owner]:
+                old.state, old.reason = STOPPED, "A newer run took its place."
+            if sum(j.state == QUEUED for j in self._jobs.values()) >= self.limits.queue:
+                raise Refused(f"{self.limits.queue} runs are waiting already; try again in a minute.")
+            if paused:
+                job.state = PAUSED
+            self._jobs[job.id] = job
+            self._forget()
+            self.changed.notify_all()
+        return job
+
+    def get(self, job_id: str) -> Job | None:
+        """The job of that name, if it is still remembered."""
+        return self._jobs.get(job_id)
+
+    @property
+    def active(self) -> int:
+        """Jobs that are running or waiting to."""
+        return sum(job.state in (RUNNING, QUEUED) for job in list(self._jobs.values()))
+
+    def position(self, job: Job) -> int:
+        """The place of a job in the queue, from 1; 0 when it is not waiting."""
+        waiting = [j.id for j in list(self._jobs.values()) if j.state == QUEUED]
+        return waiting.index(job.id) + 1 if job.id in waiting else 0
+
+    def detach(self, watcher: str) -> None:
+        """Counts a watcher out of all jobs."""
+        for job in list(self._jobs.values()):
+            if watcher in job.watchers:
+                job.detach(watcher)
+
+    def close(self) -> None:
+        """Stops all jobs and waits for the workers."""
+        with self.changed:
+            self._closing = True
+            self.changed.notify_all()
+        for worker in self._workers:
+            worker.join(timeout=10)
+
+    def _work(self) -> None:
+        while (job := self._next()) is not None:
+            try:
+                job._turn()
+                self._judge(job)
+            except Exception as error:
+                log.exception("A job failed.")
+                job.state, job.reason = FAILED, f"Training stopped with an error: {error}"
+            with self.changed:
+                self._busy.discard(job.id)
+                self.changed.notify_all()
+            if job.over:
+                gc.collect()
+
+    def _next(self) -> Job | None:
+        """The job whose turn it is; waits for one. None when the manager closes."""
+        with self.changed:
+            while not self._closing:
+                self._admit()
+                now = time.monotonic()
+                for job in self._jobs.values():
+                    if job.id not in self._busy and job._wants_turn(now):
+                        self._busy.add(job.id)
+                        self._jobs[job.id] = self._jobs.pop(job.id)  # to the end of the round
+                        return job
+                dues = [j._due for j in self._jobs.values() if j.state == RUNNING and j.id not in self._busy]
+                self.changed.wait(max(0.001, min(dues) - now) if dues else None)
+        return None
+
+    def _admit(self) -> None:
+        running = sum(job.state == RUNNING for job in self._jobs.values())
+        for job in list(self._jobs.values()):
+            if job.state == QUEUED and running < self.limits.shared:
+                job.state = RUNNING
+                running += 1
+
+    def _judge(self, job: Job) -> None:
+        """Ends a job that has nothing left to do or has had its time."""
+        with self.changed:
+            if job.training is not None and not job.training.active and not job.over:
+                job.state = FINISHED
+            elif job.state == RUNNING and job.seconds > self.limits.seconds:
+                job.state = STOPPED
+                job.reason = f"Stopped after {self.limits.seconds:g} seconds of training, the limit here."
+
+    def _reap(self) -> None:
+        """Stops what nobody has watched for a while."""
+        while not self._closing:
+            time.sleep(min(1.0, self.limits.grace / 4))
+            now = time.monotonic()
+            for job in list(self._jobs.values()):
+                alone = job.orphaned_at is not None and now - job.orphaned_at > self.limits.grace
+                if alone and not job.over:
+                    job.stop("Stopped because nobody was watching.")
+
+    def _forget(self) -> None:
+        over = [job for job in self._jobs.values() if job.over and not job.watchers]
+        for job in over[: max(0, len(over) - self.limits.kept)]:
+            del self._jobs[job.id]
