@@ -62,7 +62,8 @@ AMSGRAD = Flag(help="Never forgets a large gradient: steps only get calmer.")
 class Optimizer(Entry):
     """A rule; its fields are its hyperparameters.
 
-    The fields are floats, and in a rule made by `stack` or `with_numbers` possibly tensors of shape (R, 1).
+    The fields are floats, and in a rule made by `stack` or `with_numbers` possibly tensors of shape (R, 1) in
+    double precision: what is made of them is rounded once, where it meets the gradient, as a float is.
     Every update is proportional to the learning rate and no state holds it, so that a schedule may multiply
     the update instead of the rate.
 
@@ -140,21 +141,25 @@ def stackable(rule: Optimizer) -> tuple[type[Optimizer], tuple[bool, ...]]:
 def stack(rules: Sequence[Rule], like: Tensor) -> Rule:
     """One rule that moves R runs, row r as `rules[r]` would.
 
-    A number that all rules agree on stays a plain float; any other becomes a tensor of shape (R, 1).
+    A number that all rules agree on stays a plain float; any other becomes a float64 tensor of shape (R, 1).
+    Either way row r moves as `rules[r]` alone would, bit for bit.
 
     Args:
         rules: R rules with equal `stackable`.
-        like: The parameters (R, P), for dtype and device.
+        like: The parameters (R, P), for the device.
 
     Raises:
         ValueError: There are no rules, or they are of several kinds.
     """
+    import torch
+
     if len({stackable(rule) for rule in rules}) != 1:
         given = ", ".join(sorted({repr(rule) for rule in rules})) or "none"
         raise ValueError(f"rules must be one or more of the same class with the same flags, got {given}.")
     columns = {key: [vars(rule)[key] for rule in rules] for key in vars(rules[0])}
     differing = {key: column for key, column in columns.items() if column.count(column[0]) < len(column)}
-    return rules[0].with_numbers(**{k: like.new_tensor(column)[:, None] for k, column in differing.items()})
+    tensors = {k: torch.tensor(column, dtype=torch.float64)[:, None] for k, column in differing.items()}
+    return rules[0].with_numbers(**{key: tensor.to(like.device) for key, tensor in tensors.items()})
 
 
 def _on(number: float | Tensor) -> bool:
@@ -167,9 +172,14 @@ def _sign(number: float | Tensor) -> float | Tensor:
     return float(number != 0) if isinstance(number, (int, float)) else number.sign()
 
 
+def _as(like: Tensor, number: float | Tensor) -> float | Tensor:
+    """The number in the precision of `like`; a plain one takes it by itself."""
+    return number if isinstance(number, (int, float)) else number.to(like.dtype)
+
+
 def _plus(a: Tensor, number: float | Tensor, b: Tensor) -> Tensor:
     """a + number · b in one operation."""
-    return a.add(b, alpha=number) if isinstance(number, (int, float)) else a.addcmul(b, number)
+    return a.add(b, alpha=number) if isinstance(number, (int, float)) else a.addcmul(b, number.to(a.dtype))
 
 
 def _decayed(params: Tensor, grads: Tensor, weight_decay: float) -> Tensor:
@@ -213,7 +223,7 @@ class SGD(Optimizer):
 
     def update(self, params: Tensor, grads: Tensor, state: State, step: int) -> tuple[Tensor, State]:
         g = _decayed(params, grads, self.weight_decay)
-        return g * -self.learning_rate, ()
+        return g * _as(g, -self.learning_rate), ()
 
 
 @OPTIMIZERS.add
@@ -262,9 +272,9 @@ class Momentum(Optimizer):
         (v,) = state
         g = _decayed(params, grads, self.weight_decay)
         if step > 1 and _on(self.dampening):
-            g = g * (1 - self.dampening * _sign(self.momentum))
+            g = g * _as(g, 1 - self.dampening * _sign(self.momentum))
         v = _plus(g, self.momentum, v)
-        return v * -self.learning_rate, (v,)
+        return v * _as(v, -self.learning_rate), (v,)
 
 
 @OPTIMIZERS.add
@@ -307,7 +317,7 @@ class Nesterov(Optimizer):
         (v,) = state
         g = _decayed(params, grads, self.weight_decay)
         v = _plus(g, self.momentum, v)
-        return _plus(g, self.momentum, v).mul_(-self.learning_rate), (v,)
+        return _plus(g, self.momentum, v).mul_(_as(v, -self.learning_rate)), (v,)
 
 
 @OPTIMIZERS.add
@@ -352,12 +362,13 @@ class RMSprop(Optimizer):
     def update(self, params: Tensor, grads: Tensor, state: State, step: int) -> tuple[Tensor, State]:
         v, s, *mean = state
         g = _decayed(params, grads, self.weight_decay)
-        s = s.lerp(g * g, 1 - self.alpha)
-        mean = [m.lerp(g, 1 - self.alpha) for m in mean]
+        new = _as(g, 1 - self.alpha)
+        s = s.lerp(g * g, new)
+        mean = [m.lerp(g, new) for m in mean]
         variance = s.addcmul(mean[0], mean[0], value=-1) if self.centered else s
-        scaled = g / variance.sqrt().add_(self.epsilon)
+        scaled = g / variance.sqrt().add_(_as(g, self.epsilon))
         v = _plus(scaled, self.momentum, v) if _on(self.momentum) else scaled
-        return v * -self.learning_rate, (v, s, *mean)
+        return v * _as(v, -self.learning_rate), (v, s, *mean)
 
 
 @OPTIMIZERS.add
@@ -397,14 +408,14 @@ class Adagrad(Optimizer):
 
     def start(self, params: Tensor) -> State:
         """The initial accumulator, shaped like `params`."""
-        return (params.new_zeros(params.shape).add_(self.initial_accumulator),)
+        return (params.new_zeros(params.shape).add_(_as(params, self.initial_accumulator)),)
 
     def update(self, params: Tensor, grads: Tensor, state: State, step: int) -> tuple[Tensor, State]:
         (s,) = state
         g = _decayed(params, grads, self.weight_decay)
         s = s.addcmul(g, g)
         rate = self.learning_rate / (1 + (step - 1) * self.learning_rate_decay)
-        return (g / s.sqrt().add_(self.epsilon)).mul_(-rate), (s,)
+        return (g / s.sqrt().add_(_as(g, self.epsilon))).mul_(_as(g, -rate)), (s,)
 
 
 @dataclass(frozen=True)
@@ -440,19 +451,17 @@ class _Adaptive(Optimizer):
 
     def _adam(self, g: Tensor, state: State, step: int) -> tuple[Tensor, State]:
         m, s, *largest = state
-        m = m.lerp(g, 1 - self.beta1)
-        s = s.lerp(g * g, 1 - self.beta2)
+        m = m.lerp(g, _as(g, 1 - self.beta1))
+        s = s.lerp(g * g, _as(g, 1 - self.beta2))
         largest = [past.maximum(s) for past in largest]
         size = largest[0] if self.amsgrad else s
-        divisor = size.sqrt().div_(_bias(self.beta2, step) ** 0.5).add_(self.epsilon)
-        return (m / divisor).mul_(-self.learning_rate / _bias(self.beta1, step)), (m, s, *largest)
+        divisor = size.sqrt().div_(_as(g, _bias(self.beta2, step) ** 0.5)).add_(_as(g, self.epsilon))
+        return (m / divisor).mul_(_as(g, -self.learning_rate / _bias(self.beta1, step))), (m, s, *largest)
 
 
 def _bias(beta: float | Tensor, step: int) -> float | Tensor:
-    """1 − β^t; of a tensor without cancelling digits, which single precision has too few of."""
-    if isinstance(beta, float):
-        return float(1 - beta**step)
-    return -(beta.log() * step).expm1()
+    """1 − β^t."""
+    return 1 - beta**step
 
 
 @OPTIMIZERS.add
