@@ -118,6 +118,12 @@ class Job:
         return self._rate
 
     @property
+    def left(self) -> float:
+        """Seconds until it is done, as far as its pace tells."""
+        rate = self._rate if self.pace is None else min(self._rate, self.pace)
+        return (self.steps - self.done) / rate
+
+    @property
     def position(self) -> int:
         """Its place in the queue, from 1; 0 when it is not waiting."""
         return self._manager.position(self)
@@ -356,3 +362,12 @@ class Manager:
         over = [job for job in self._jobs.values() if job.over and not job.watchers]
         for job in over[: max(0, len(over) - self.limits.kept)]:
             del self._jobs[job.id]
+
+
+def warm_up() -> None:
+    """Loads what training needs, and leaves each worker one thread of torch: more only get in each other's way."""
+    import torch
+
+    import core.engine  # noqa: F401
+
+    torch.set_num_threads(1)

@@ -167,6 +167,25 @@ class Widths:
         return f"1 to {self.most} whole numbers in [{self.low}, {self.high}], such as {example}"
 
 
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A name that is not known beforehand: letters, digits, - and _, or nothing."""
+
+    default: str = ""
+    help: str = ""
+
+    def parse(self, name: str, text: str) -> str:
+        return self.check(name, text)
+
+    def check(self, name: str, value: str) -> str:
+        if len(value) > 64 or not all(c.isalnum() or c in "-_" for c in value):
+            raise OutOfRange(f"{name} must be a word of letters, digits, - and _, got {value[:80]!r}.")
+        return value
+
+    def text(self, value: str) -> str:
+        return value
+
+
 def setting(record: Setting) -> Any:
     """A dataclass field that carries its record; its default is the record's."""
     return field(default=record.default, metadata={"setting": record})

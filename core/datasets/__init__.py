@@ -2,7 +2,7 @@
 
 from core.datasets import known, made  # noqa: F401 (their order is the order of DATASETS)
 from core.datasets.base import DATASETS, Dataset, Task
-from core.datasets.picture import png, thumbnail
+from core.datasets.picture import COLOURS, png, thumbnail
 from core.datasets.table import BadTable, Table, from_table
 
-__all__ = ["DATASETS", "BadTable", "Dataset", "Table", "Task", "from_table", "png", "thumbnail"]
+__all__ = ["COLOURS", "DATASETS", "BadTable", "Dataset", "Table", "Task", "from_table", "png", "thumbnail"]

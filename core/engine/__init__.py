@@ -7,13 +7,15 @@ with a leading run axis. Others are trained next to them, in turns.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import replace
 
 import pandas as pd
 import torch
 
 from core.config import Config
-from core.engine.history import DIVERGED, FINISHED, RUNNING, Change, History, Record
+from core.engine.problem import Problem
 from core.engine.stack import Stack
+from core.history import DIVERGED, FINISHED, RUNNING, Change, History, Record
 
 __all__ = ["DIVERGED", "FINISHED", "RUNNING", "Change", "History", "Record", "Training", "run", "train"]
 
@@ -81,6 +83,16 @@ class Training:
         """The stack of a run and its seat there."""
         s, seat = self._seats[run]
         return self.stacks[s], seat
+
+    def config(self, run: int) -> Config:
+        """The config of a run, with the hyperparameters that it has by now."""
+        stack, seat = self.place(run)
+        return replace(self.configs[run], optimizer=stack.rules[seat])
+
+    def problem(self, run: int) -> Problem:
+        """The data of a run."""
+        stack, seat = self.place(run)
+        return stack.problem(seat)
 
     def records(self, run: int) -> list[Record]:
         """What is recorded of one run so far."""

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from core.config import Config
-from core.engine.history import DIVERGED, FINISHED, RUNNING, Change, History, Record
 from core.engine.problem import BATCHES, WEIGHTS, Problem, generator, problem
+from core.history import DIVERGED, FINISHED, RUNNING, Change, History, Record
 from core.networks import Network
 from core.optimizers import Optimizer, State, stack, stackable
 
@@ -206,7 +206,7 @@ class Stack:
     def _column(self, values: list[float]) -> Tensor | float:
         if len(set(values)) == 1:
             return values[0]
-        return torch.tensor(values, dtype=self._dtype, device=self._device)[:, None]
+        return torch.tensor(values, dtype=torch.float64, device=self._device)[:, None]
 
     def _shuffle(self) -> None:
         """Draws the order of the next epoch; full batches need none."""
