@@ -1,1 +1,7 @@
 """Everything of Momentum Lab that works without a screen: data, models, rules, training, theory, charts."""
+
+import os
+
+# Intel's library otherwise adds in an order that depends on where a matrix lies in memory, and a run's last
+# digits on its neighbours. It is read once, before the first product, and costs nothing measurable.
+os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")

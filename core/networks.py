@@ -21,6 +21,8 @@ aten = torch.ops.aten
 
 Shape = tuple[int, int, int]
 
+LANES = 32  # the vector kernels take so many numbers at once and leave the rest to other code
+
 
 @dataclass(frozen=True)
 class Activation:
@@ -37,7 +39,7 @@ class Activation:
 
 def _tanh(z: Tensor) -> Tensor:
     """2 σ(2z) - 1, which is tanh to rounding and four times as fast here."""
-    return (z + z).sigmoid_().mul_(2).sub_(1)
+    return torch.rsub((z + z).sigmoid_(), -1, alpha=-2)
 
 
 BENDS: dict[str, Activation] = {
@@ -132,7 +134,7 @@ class Network:
             z = _product(a, self._weight(params, k).mT, self._bias(params, k))
             trail.append(z)
             if layer.activation != "identity":
-                z = BENDS[layer.activation].bend(z)
+                z = _each(BENDS[layer.activation].bend, z)
             a = z
             if k + 1 < len(self.layers):
                 trail.append(a)
@@ -159,7 +161,7 @@ class Network:
                 flow = torch.bmm(flow, self._weight(params, k))
                 activation = self.layers[k - 1].activation
                 if activation != "identity":
-                    flow = BENDS[activation].back(flow, trail[2 * k - 1], a)
+                    flow = _each(BENDS[activation].back, flow, trail[2 * k - 1], a)
         return grads
 
     def _convolved(self, params: Tensor, x: Tensor) -> Tensor:
@@ -184,6 +186,19 @@ class Network:
             loss = self.loss(self._convolved(leaf, x), targets)
             (grads,) = torch.autograd.grad(loss.sum(), leaf)
         return loss.detach(), grads
+
+
+def _each(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:
+    """An element-wise function of tensors of one shape, whose numbers do not depend on how many there are.
+
+    The rest that does not fill a vector is rounded differently; so it is filled up.
+    """
+    size = tensors[0].numel()
+    rest = -size % LANES
+    if not rest:
+        return function(*tensors)
+    filled = (functional.pad(t.reshape(-1), (0, rest)) for t in tensors)
+    return function(*filled)[:size].view_as(tensors[0])
 
 
 def _product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
