@@ -1,7 +1,7 @@
-"""How far learning rate and momentum can be pushed on given data, from the data alone, before any training."""
+"""How far learning rate and momentum can be pushed on given data, from the data alone, before training."""
 
 from core.stability.local import local_curvature
-from core.stability.minibatch import growth_rate, learning_rate_limit, learning_rate_limits
+from core.stability.minibatch import MAP_PAIRS, growth_rate, learning_rate_limit, learning_rate_limits
 from core.stability.quadratic import (
     Best,
     Damping,
@@ -16,6 +16,7 @@ from core.stability.quadratic import (
 from core.stability.spectrum import Curvature, Moments, NotATable, curvature, moments
 
 __all__ = [
+    "MAP_PAIRS",
     "Best",
     "Curvature",
     "Damping",

@@ -1,20 +1,23 @@
 """The learning rate that holds with mini-batches, exactly for a linear model, from the inputs alone.
 
-One step moves error and velocity z = (e, αv) of a linear least-squares model by a random linear map, whose mean
-is T (the full-batch step) and whose scatter comes from the batch: its Hessian is H plus a deviation. So the second
-moment obeys S <- T S T' + α² (b b') ⊗ C(P), with P = E[ee'] and
+One step moves error and velocity z = (e, αv) of a linear least-squares model by a random linear map. Its mean
+is T, the full-batch step; its scatter comes from the batch, whose Hessian is H plus a deviation. So the
+second moment obeys S <- T S T' + α² (b b') ⊗ C(P), with P = E[ee'] and
 
     C(P) = (1/B) (n-B)/(n-1) (E[hPh] - HPH),   h = 2xx' of one row,
     T = [[I - αH, -βI], [αH, βI]],         b = (-1, 1)       for heavy ball,
     T = [[I - (1+β)αH, -β²I], [αH, βI]],   b = (-(1+β), 1)   for Nesterov in PyTorch's form.
 
 The factor (n-B)/(n-1) is for batches of a shuffled epoch; without it, batches are drawn with replacement.
+The batches of one epoch are taken as independent of each other, which they nearly are, and as equally large,
+which a smaller last one is not; neither showed in simulated runs.
 
-In the eigenbasis of H every pair of directions is a small filter of its own and only C couples them. Growth of S by
-γ per step then means P = α² G(γ) ∘ C(P), where G is the filters' gain (`quadratic.gain`), so γ is where the largest
-eigenvalue of the symmetric matrix √G C √G, of one row per pair, is 1/α²; and the limit is where that holds with
-γ = 1. For heavy ball 1/G is linear in 1/α, which makes stability below the limit, and instability above it, a
-theorem; with one direction it gives `quadratic.one_dimensional_limit`.
+In the eigenbasis of H every pair of directions is a small filter of its own, and only C couples them. Growth
+of S by γ per step then means P = α² G(γ) ∘ C(P), where G is the filters' gain (`quadratic.gain`): γ is where
+the largest eigenvalue of the symmetric matrix √G C √G, which has one row per pair, is 1/α²; and the limit is
+where that holds with γ = 1. For heavy ball 1/(α²G) is linear in 1/α at γ = 1, so that all rates below the
+limit hold and none above it does; with one direction it is `quadratic.one_dimensional_limit`. For Nesterov
+G is not proven positive, but was in three million random cases.
 
 References:
     Own derivation, checked against the recursion itself and against simulated runs (tests/test_stability.py).
@@ -34,6 +37,9 @@ from core.stability.spectrum import Array, Moments, moments
 
 Conductance = Callable[[Array, NDArray[np.intp]], Array]
 
+MAP_PAIRS = 528
+"""The most pairs of directions that a map follows: all of them up to 32 directions."""
+
 _CELLS = 1 << 18
 """How many numbers (cells times pairs) are worked on at once: 2 MB an array, which stays in the cache."""
 
@@ -47,8 +53,9 @@ def learning_rate_limit(
 ) -> float:
     """The largest learning rate that holds for this momentum and batch size, before any training.
 
-    Below it the mean square error of a linear model's weights stays bounded, above it it grows. It is a good ruler
-    and no guarantee for a single run: below 0.7 times the limit runs are safe, above 2 times they are not.
+    Below it the mean square error of a linear model's weights stays bounded, above it it grows. It is a good
+    ruler and no guarantee for a single run: below 0.7 times the limit runs are safe, above 2 times they are
+    not, though with small batches and little momentum the wait until one blows up can be long.
 
     Args:
         X: The inputs as the model sees them, shape (n, d), scaled, with a constant column if there is a bias;
@@ -93,7 +100,7 @@ def learning_rate_limits(
     open_ = np.flatnonzero((share > 0.0) & (nesterov | (beta < 1.0)))
     for cells in _chunks(open_, len(data.first)):
         limit[cells] = _limits(data, beta[cells], share[cells], ceiling[cells], nesterov)
-    return (limit / data.largest).reshape(shape)
+    return np.asarray((limit / data.largest).reshape(shape))
 
 
 def growth_rate(
@@ -110,8 +117,11 @@ def growth_rate(
     (targets that no linear model fits) adds a floor and does not change it.
 
     Args:
-        X: As for `learning_rate_limit`.
+        X: As for `learning_rate_limit`. From a table, at most MAP_PAIRS pairs of directions are followed:
+            exact with up to 32 directions, beyond that as if the limit were a few percent higher (`moments`).
+            A map of 1024 cells then takes at most about two seconds of one core.
         learning_rates: All above 0.
+        momenta: All in [0, 1].
 
     Returns:
         Shape (len(momenta), len(learning_rates)).
@@ -119,7 +129,7 @@ def growth_rate(
     Raises:
         NotATable, OutOfRange: As for `learning_rate_limit`.
     """
-    data = X if isinstance(X, Moments) else moments(X)
+    data = X if isinstance(X, Moments) else moments(X, MAP_PAIRS)
     betas, rates = _momenta(momenta), np.atleast_1d(np.asarray(learning_rates, dtype=np.float64))
     for rate in rates:
         check_positive("learning_rate", float(rate))
@@ -131,7 +141,7 @@ def growth_rate(
     if share > 0.0:
         for cells in _chunks(np.arange(len(beta)), len(data.first)):
             excess[cells] = _excesses(data, alpha[cells], beta[cells], share, excess[cells], nesterov)
-    return np.sqrt(1.0 + excess).reshape(shape)
+    return np.asarray(np.sqrt(1.0 + excess).reshape(shape))
 
 
 def _limits(data: Moments, beta: Array, share: Array, ceiling: Array, nesterov: bool) -> Array:
@@ -143,7 +153,8 @@ def _limits(data: Moments, beta: Array, share: Array, ceiling: Array, nesterov: 
         response = gain(x, y, beta[cells, None], np.zeros(()), nesterov)
         return 1.0 / loudest(response * (share[cells] / t**2)[:, None], cells)
 
-    return 1.0 / _crossing(conductance, 1.0 / ceiling, 4.0 / ceiling)
+    reached: Array = 1.0 / _crossing(conductance, 1.0 / ceiling, 4.0 / ceiling)
+    return reached
 
 
 def _excesses(data: Moments, alpha: Array, beta: Array, share: float, quiet: Array, nesterov: bool) -> Array:
@@ -162,33 +173,34 @@ def _excesses(data: Moments, alpha: Array, beta: Array, share: float, quiet: Arr
 def _crossing(values: Conductance, low: Array, first: Array, steps: int = 100) -> Array:
     """Where functions that rise from 0 at `low` reach 1, all at once; inf where they never do.
 
-    Regula falsi (Illinois), after stretching the interval until the end is beyond. The functions here are nearly
-    straight lines, so few evaluations are needed.
+    Regula falsi (Illinois), after stretching the interval until the end is beyond. The functions here are
+    nearly straight lines, so that about seven evaluations are enough.
     """
     left, right, y = low.copy(), np.full_like(low, np.inf), first.copy()
     below, above = np.full_like(low, -1.0), np.full_like(low, np.nan)
-    active = np.arange(len(low))
+    side, active = np.zeros(len(low), dtype=np.int64), np.arange(len(low))
     for _ in range(steps):
         miss = values(y[active], active) - 1.0
         under = miss < 0.0
         lower, upper = active[under], active[~under]
-        above[lower] *= np.where(left[lower] > low[lower], 0.5, 1.0)
-        below[upper] *= np.where(np.isfinite(right[upper]), 0.5, 1.0)
-        left[lower], below[lower] = y[lower], miss[under]
-        right[upper], above[upper] = y[upper], miss[~under]
+        above[lower] *= np.where(side[lower] < 0, 0.5, 1.0)
+        below[upper] *= np.where(side[upper] > 0, 0.5, 1.0)
+        left[lower], below[lower], side[lower] = y[lower], miss[under], -1
+        right[upper], above[upper], side[upper] = y[upper], miss[~under], 1
         width, closed = right[active] - left[active], np.isfinite(right[active])
         narrow = closed & (width <= 1e-14 * np.abs(left[active]))
-        far = ~closed & (y[active] > 1e14)
+        far = ~closed & (y[active] > 1e14 * np.maximum(1.0, low[active]))
         y[active[far]] = np.inf
-        active = active[~((np.abs(miss) <= 1e-10) | narrow | far)]
+        active = active[~((np.abs(miss) <= 1e-9) | narrow | far)]
         if not len(active):
             break
         y[active] = _next(low[active], left[active], right[active], below[active], above[active])
+        active = active[(y[active] > left[active]) & (y[active] < right[active])]
     return y
 
 
 def _next(low: Array, left: Array, right: Array, below: Array, above: Array) -> Array:
-    """The chord's crossing inside a bracket; without a right end, a stretch past where the line would cross."""
+    """The chord's crossing inside a bracket; without a right end, a stretch past where the line crosses."""
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         chord = left - below * (right - left) / (above - below)
         stretch = low + (left - low) * np.clip(1.1 / (1.0 + below), 1.5, 1e3)
@@ -209,14 +221,14 @@ class _Loudest:
         self._depth = min(depth, len(same))
 
     def __call__(self, weights: Array, cells: NDArray[np.intp]) -> Array:
-        """The eigenvalues for weights D, shape (len(cells), N), all at least 0."""
-        root = np.sqrt(weights)
+        """The eigenvalues for weights D, shape (len(cells), N)."""
+        root = np.sqrt(np.maximum(weights, 0.0))
         values = np.empty(len(cells))
         left = np.arange(len(cells))
         for _ in range(60):
             value, vector, residual = self._sweep(root[left], self._vectors[cells[left]])
             values[left], self._vectors[cells[left]] = value, vector
-            left = left[residual > 1e-6 * np.abs(value)]
+            left = left[residual > 1e-5 * np.abs(value)]
             if not len(left):
                 break
         return np.maximum(values, np.finfo(np.float64).tiny)
@@ -248,7 +260,7 @@ def _noise(rows: int, batch_size: object, replacement: bool) -> float:
     """The share of one row's scatter that a batch's Hessian has: (n-B)/(n-1)/B, or 1/B with replacement."""
     size = float(batch_size)  # type: ignore[arg-type]
     if not (size >= 1.0 and size == math.floor(size)):
-        raise OutOfRange(f"batch_size must be a whole number of at least 1, got {batch_size!r}.")
+        raise OutOfRange(f"batch_size must be a whole number of at least 1, got {size:g}.")
     if replacement:
         return 1.0 / size
     return 0.0 if size >= rows else (rows - size) / (rows - 1) / size

@@ -39,8 +39,8 @@ class Damping:
             "overdamped" (creeps in from one side), "critical" (as fast as it can without ripples),
             "underdamped" (ripples), "alternating" (jumps across at every step) and
             "unstable" (grows).
-        rate: Shape (d,), the factor by which the error shrinks per step in the long run; 1 on flat directions.
-        period: Shape (d,), steps per ripple of the error (the loss ripples twice as fast); inf when there is none.
+        rate: Shape (d,), the factor by which the error shrinks per step in the long run; 1 if flat.
+        period: Shape (d,), steps per ripple of the error (of the loss: half that); inf without ripples.
     """
 
     label: NDArray[np.str_]
@@ -125,7 +125,7 @@ def damping(learning_rate: float, momentum: float, eigenvalues: ArrayLike, neste
 
 
 def steps_to(rate: float, shrink: float) -> float:
-    """How many steps until the excess loss has shrunk to `shrink` times what it was: ln(shrink) / (2 ln rate).
+    """How many steps shrink the excess loss to `shrink` times what it was: ln(shrink) / (2 ln rate).
 
     It is the long-run answer: rules with momentum overshoot first, by about √κ/e at their best setting.
 
@@ -191,7 +191,7 @@ def noise_floor(
 def gain(x: Array, y: Array, momentum: Array, excess: Array, nesterov: bool) -> Array:
     """The response of E[e_x e_y] to a unit of noise per step, discounted by γ = 1 + excess per step.
 
-    Σ h_x(k) h_y(k) / γ^(k+1) over the impulse responses h of the two directions; it is written so that nothing
+    Σ h_x(k) h_y(k) / γ^(k+1) over the impulse responses h of the two directions; written so that nothing
     cancels when x, y, 1-β and the excess are all small.
 
     Args:
@@ -199,8 +199,9 @@ def gain(x: Array, y: Array, momentum: Array, excess: Array, nesterov: bool) -> 
         excess: γ - 1, above that of the noise-free recursion.
 
     References:
-        Own derivation: both directions are AR(2) filters (ARMA(2, 1) for Nesterov, whose gradient noise enters
-        as (1+β) at its own step and -β at the next); the poles of the sum are the products of their roots.
+        Own derivation: both directions are AR(2) filters (ARMA(2, 1) for Nesterov, whose gradient noise
+        enters as (1+β) at its own step and -β at the next); the poles of the sum are the products
+        of their roots.
     """
     total, product, apart = x + y, x * y, (x - y) ** 2
     growth, plus, minus = 1.0 + excess, 1.0 + momentum, 1.0 - momentum + excess
@@ -231,16 +232,19 @@ def largest_root(a: Array, d: Array) -> Array:
 
 
 def check_momentum(momentum: float) -> None:
+    """Raises OutOfRange unless momentum lies in [0, 1]."""
     if not 0.0 <= momentum <= 1.0:
         raise OutOfRange(f"momentum must lie in [0, 1], got {momentum!r}.")
 
 
 def check_positive(name: str, value: float) -> None:
+    """Raises OutOfRange unless the value is finite and above 0."""
     if not 0.0 < value < math.inf:
         raise OutOfRange(f"{name} must be a finite number above 0, got {value!r}.")
 
 
 def check_ends(smallest: float, largest: float) -> None:
+    """Raises OutOfRange unless 0 < smallest <= largest."""
     check_positive("smallest", smallest)
     check_positive("largest", largest)
     if smallest > largest:
