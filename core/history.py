@@ -67,7 +67,7 @@ class History:
 CURVE = ("epoch", "raw", "smooth", "train", "valid", "lost", "changed", "learning_rate", "momentum")
 
 
-def curve(history: History, run: int, steps_per_epoch: int, points: int = 300) -> pd.DataFrame:
+def curve(history: History, run: int, steps_per_epoch: int, epochs: int, points: int = 300) -> pd.DataFrame:
     """What is drawn of one run: decimated, so that it has about the same size however long the run is.
 
     Of the mini-batch losses the lowest and the highest of each bin are kept, since with momentum the spikes
@@ -77,6 +77,7 @@ def curve(history: History, run: int, steps_per_epoch: int, points: int = 300) -
         history: May be growing meanwhile.
         run: The run's place in the history.
         steps_per_epoch: Updates in an epoch.
+        epochs: Planned; an empty row there keeps the axis still.
         points: About how many rows are for mini-batches; half as many at most are for epochs.
 
     Returns:
@@ -106,6 +107,9 @@ def curve(history: History, run: int, steps_per_epoch: int, points: int = 300) -
         table[row, CURVE.index("learning_rate" if change.name == "learning_rate" else "momentum")] = (
             change.value
         )
+    ends = np.full((2, len(CURVE)), np.nan, dtype=np.float32)
+    ends[:, 0] = 0, epochs
+    table = np.concatenate([table, ends])
     return pd.DataFrame(table[np.argsort(table[:, 0], kind="stable")], columns=list(CURVE))
 
 

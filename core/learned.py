@@ -73,33 +73,42 @@ def _outputs(problem: Problem, network: Network, params: Tensor, x: np.ndarray) 
 
 
 def _parts(problem: Problem, most: int = DRAWN) -> tuple[np.ndarray, np.ndarray]:
-    """Rows to draw, of both parts in their proportion, and the name of the part of each."""
-    train, valid = problem.train_index, problem.valid_index
-    share = min(1.0, most / (len(train) + len(valid)))
-    rows = [part[: max(1, round(len(part) * share))] if len(part) else part for part in (train, valid)]
-    return np.concatenate(rows), np.repeat(["training", "validation"], [len(r) for r in rows])
+    """Rows to draw, of both parts in their proportion, and which of them are for training."""
+    parts = problem.train_index, problem.valid_index
+    share = min(1.0, most / sum(map(len, parts)))
+    drawn = [part[: max(1, round(len(part) * share))] for part in parts]
+    return np.concatenate(drawn), np.repeat([True, False], [len(rows) for rows in drawn])
+
+
+def _split(values: np.ndarray, training: np.ndarray) -> dict[str, np.ndarray]:
+    """A column for each part, nan where a row is of the other."""
+    return {"train": np.where(training, values, np.nan), "valid": np.where(training, np.nan, values)}
 
 
 def _fit(config: Config, problem: Problem, network: Network, params: Tensor) -> pd.DataFrame:
     data = config.dataset
-    rows, part = _parts(problem)
+    rows, training = _parts(problem)
     x = data.features[:, 0]
     grid = np.linspace(x.min(), x.max(), LINE)
     fitted = _outputs(problem, network, params, grid[:, None])[:, 0]
-    points = pd.DataFrame({"x": x[rows], "y": data.targets[rows], "part": part})
-    return pd.concat([points, pd.DataFrame({"x": grid, "fitted": fitted})], ignore_index=True)
+    points = pd.DataFrame({"x": x[rows], **_split(data.targets[rows], training)})
+    return _small(pd.concat([points, pd.DataFrame({"x": grid, "fitted": fitted})], ignore_index=True))
 
 
 def _predicted(config: Config, problem: Problem, network: Network, params: Tensor) -> pd.DataFrame:
     data = config.dataset
-    rows, part = _parts(problem)
+    rows, training = _parts(problem)
     out = _outputs(problem, network, params, data.features[rows])[:, 0]
-    return pd.DataFrame({"actual": data.targets[rows], "predicted": out, "part": part})
+    return _small(pd.DataFrame({"actual": data.targets[rows], **_split(out, training)}))
+
+
+def _small(table: pd.DataFrame) -> pd.DataFrame:
+    return table.astype("float32")
 
 
 def _map(config: Config, problem: Problem, network: Network, params: Tensor) -> pd.DataFrame:
     data = config.dataset
-    rows, part = _parts(problem)
+    rows, _ = _parts(problem)
     x = data.features
     low, high = x.min(0), x.max(0)
     margin = 0.08 * (high - low)
@@ -107,13 +116,11 @@ def _map(config: Config, problem: Problem, network: Network, params: Tensor) -> 
     across, up = (np.linspace(low[k], high[k], PIXELS) for k in (0, 1))
     grid = np.stack(np.meshgrid(across, up[::-1]), axis=-1).reshape(-1, 2)
     image = base64.b64encode(png(_shades(_outputs(problem, network, params, grid)))).decode()
-    names = np.array(data.class_names)
-    points = pd.DataFrame(
-        {"x1": x[rows, 0], "x2": x[rows, 1], "class": names[data.targets[rows]], "part": part}
-    )
-    ground = {"image": f"data:image/png;base64,{image}"}
-    ground |= {"left": low[0], "right": high[0], "bottom": low[1], "top": high[1]}
-    return pd.concat([pd.DataFrame([ground]), points], ignore_index=True)
+    points = pd.DataFrame({"x1": x[rows, 0], "x2": x[rows, 1], "label": data.targets[rows]})
+    edges = {"x1_low": low[0], "x1_high": high[0], "x2_low": low[1], "x2_high": high[1]}
+    ground = pd.DataFrame([{"image": f"data:image/png;base64,{image}", **edges}])
+    table = pd.concat([ground, points], ignore_index=True)
+    return table.astype({name: "float32" for name in table.columns if name != "image"})
 
 
 def _shades(outputs: np.ndarray) -> np.ndarray:
@@ -134,14 +141,7 @@ def _confusion(config: Config, problem: Problem, network: Network, params: Tenso
     guess = _outputs(problem, network, params, data.features[rows]).argmax(1)
     counts = np.zeros((data.classes, data.classes), dtype=int)
     np.add.at(counts, (data.targets[rows], guess), 1)
-    names = np.array(data.class_names)
     actual, predicted = np.indices(counts.shape).reshape(2, -1)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    return pd.DataFrame(
-        {
-            "actual": names[actual],
-            "predicted": names[predicted],
-            "count": counts.ravel(),
-            "share": share.ravel(),
-        }
-    )
+    columns = {"actual": actual, "predicted": predicted, "count": counts.ravel(), "share": share.ravel()}
+    return pd.DataFrame(columns)

@@ -1,0 +1,13 @@
+"""Momentum Lab: which optimizer, learning rate and momentum suit this problem, and why?"""
+
+from pathlib import Path
+
+import streamlit as st
+
+from pages import _live
+
+st.set_page_config(page_title="Momentum Lab", page_icon="pages/icon.png", layout="wide")
+st.html(Path(__file__).parent / "pages" / "style.css")
+_live.session()
+pages = [st.Page("pages/train.py", title="Train", icon=":material/play_arrow:", default=True)]
+st.navigation(pages, position="top").run()

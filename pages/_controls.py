@@ -1,0 +1,253 @@
+"""Widgets that several pages draw, made from what core declares; and the link, which is the state.
+
+The settings live as words of the link in `session_state["words"]`. A widget shows a word and writes it back;
+it owns nothing, so nothing is lost when its page is not drawn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import streamlit as st
+
+from core.config import Config
+from core.registry import Choice, Flag, Interval, Setting, Widths
+
+DECADE = (1, 1.5, 2, 3, 5, 7)
+MOMENTA = (
+    0,
+    0.2,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.85,
+    0.9,
+    0.92,
+    0.94,
+    0.95,
+    0.96,
+    0.97,
+    0.98,
+    0.99,
+    0.995,
+    0.999,
+    1,
+)
+LABELS = {
+    "alpha": "Averaging α",
+    "beta1": "Averaging β₁",
+    "beta2": "Averaging β₂",
+    "hidden": "Hidden layers",
+    "inputs": "Inputs",
+    "condition": "Condition number κ",
+    "valid_fraction": "Kept for validation",
+    "scale": "Standardise columns",
+    "epsilon": "Floor ε",
+    "initial_accumulator": "First accumulator",
+    "learning_rate_decay": "Decay of the learning rate",
+    "decay": "Factor at each cut",
+    "every": "Epochs between cuts",
+    "final": "Share left at the end",
+    "warmup": "Share of the run to warm up",
+    "peak": "Share of the run at the peak",
+    "ramp": "Share of the run to ramp up",
+    "momentum_start": "Momentum at the start",
+    "momentum_low": "Momentum at the peak",
+}
+Changed = Callable[[str, Any], None]
+
+
+def words() -> dict[str, str]:
+    """The settings of this session as words of a link."""
+    return st.session_state.setdefault("words", {})
+
+
+def read_link(page: dict[str, Setting]) -> list[str]:
+    """Takes over what the link says, when somebody opened it or went back to it.
+
+    A run that a widget caused is neither, whatever the address bar said when it was sent.
+
+    Args:
+        page: The settings that only this page has.
+
+    Returns:
+        A sentence for each thing that cannot be, in the link or in what was typed last.
+    """
+    state = st.session_state
+    asked = {k: v for k, v in st.query_params.to_dict().items() if not k.startswith("embed")}
+    touched = state.pop("touched", False)
+    known = "words" in state
+    if known and (touched or not asked or asked == state.get("written")):
+        return state.get("wrong", [])
+    state["bare"] = not asked
+    own = {k: asked.pop(k) for k in list(asked) if k in page}
+    config, wrong = Config.read(asked)
+    kept = config.to_query()
+    for key, text in own.items():
+        try:
+            kept[key] = page[key].text(page[key].parse(key, text))
+        except ValueError as error:
+            wrong.append(str(error))
+    state["words"], state["wrong"] = kept, wrong
+    return wrong
+
+
+def write_link(config: Config, page: dict[str, Setting]) -> None:
+    """Makes the address bar say what the page shows; defaults are left out."""
+    usual = {key: record.text(record.default) for key, record in page.items()}
+    now = config.to_query() | {
+        key: words()[key] for key in page if words().get(key, usual[key]) != usual[key]
+    }
+    st.session_state["written"] = now
+    if st.query_params.to_dict() != now:
+        st.query_params.from_dict(now)
+
+
+def opened_by_link() -> bool:
+    """Whether this session began with a link that says something."""
+    return not st.session_state.get("bare", True)
+
+
+def touch() -> None:
+    """Says that the coming run is caused by a widget; to be called in every callback."""
+    st.session_state["touched"] = True
+
+
+def value(word: str, record: Setting) -> Any:
+    """What a setting is at now."""
+    text = words().get(word)
+    try:
+        return record.default if text is None else record.parse(word, text)
+    except ValueError:
+        return record.default
+
+
+def put(word: str, record: Setting, new: Any) -> None:
+    """Sets a word; a value that cannot be leaves it and says so on the page."""
+    touch()
+    try:
+        words()[word] = record.text(
+            record.parse(word, new) if isinstance(new, str) else record.check(word, new)
+        )
+        st.session_state["wrong"] = []
+    except ValueError as error:
+        st.session_state["wrong"] = [str(error)]
+
+
+def show(key: str, shown: Any) -> None:
+    """Makes the widget `key`, drawn next, show a value.
+
+    Said anew in every run: what an interrupted run said may never have reached the browser.
+    """
+    st.session_state[key] = shown
+
+
+def label(word: str) -> str:
+    """The words on a widget."""
+    return LABELS.get(word, word.replace("_", " ").capitalize())
+
+
+def pick(
+    word: str,
+    options: Sequence[str],
+    title: Callable[[str], str],
+    current: str,
+    changed: Changed,
+    **more: Any,
+) -> None:
+    """A menu for one of several names."""
+    key = f"w_{word}"
+    show(key, current if current in options else options[0])
+
+    def take() -> None:
+        touch()
+        changed(word, st.session_state[key])
+
+    st.selectbox(label(word), options, key=key, format_func=title, on_change=take, **more)
+
+
+def control(word: str, record: Setting, changed: Changed | None = None) -> None:
+    """The widget that suits a setting."""
+    key = f"w_{word}"
+    current = value(word, record)
+
+    def take() -> None:
+        put(word, record, st.session_state[key])
+        if changed:
+            changed(word, value(word, record))
+
+    common: dict[str, Any] = {"key": key, "help": record.help or None}
+    if isinstance(record, Flag):
+        show(key, current)
+        st.toggle(label(word), on_change=take, **common)
+    elif isinstance(record, Choice):
+        show(key, current)
+        st.selectbox(label(word), record.options, on_change=take, **common)
+    elif isinstance(record, Widths):
+        show(key, record.text(current))
+        st.text_input(label(word), on_change=take, **common)
+    elif isinstance(record, Interval) and record.log and not record.integer:
+        grid = _grid(record, current)
+        show(key, current)
+        st.select_slider(label(word), grid, format_func=lambda v: f"{v:g}", on_change=take, **common)
+    elif isinstance(record, Interval) and record.integer:
+        show(key, int(current))
+        low, high = int(record.low), int(record.high)
+        st.number_input(label(word), low, high, step=1, on_change=take, **common)
+    elif isinstance(record, Interval):
+        low, high = record.slider or (record.low, record.high)
+        show(key, float(current))
+        low, high = min(low, current), max(high, current)
+        st.slider(label(word), float(low), float(high), step=(high - low) / 100, on_change=take, **common)
+
+
+def dial(word: str, record: Interval, grid: Sequence[float], changed: Changed) -> None:
+    """A slider over a grid with a field beside it for any other value."""
+    slider, field = f"w_{word}_grid", f"w_{word}"
+    current = float(value(word, record))
+    stops = sorted({*map(float, grid), current})
+
+    def take(key: str) -> None:
+        put(word, record, st.session_state[key])
+        changed(word, value(word, record))
+
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    show(slider, current)
+    left.select_slider(
+        label(word),
+        stops,
+        key=slider,
+        format_func=lambda v: f"{v:g}",
+        on_change=take,
+        args=(slider,),
+        help=record.help,
+    )
+    show(field, current)
+    right.number_input(
+        label(word),
+        float(record.low),
+        float(record.high),
+        key=field,
+        format="%g",
+        step=None,
+        on_change=take,
+        args=(field,),
+        label_visibility="collapsed",
+    )
+
+
+def log_grid(record: Interval) -> list[float]:
+    """The stops of a logarithmic slider."""
+    low, high = record.slider or (record.low, record.high)
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    stops = [float(f"{m * 10.0**e:.6g}") for e in range(first, last + 1) for m in DECADE]
+    return [s for s in stops if low <= s <= high]
+
+
+def _grid(record: Interval, current: float) -> list[float]:
+    zero = [0.0] if record.low == 0 else []
+    return sorted({*zero, *log_grid(record), float(current)})

@@ -1,0 +1,64 @@
+"""The jobs of this process, who is looking at them, and the one fragment that follows a running job."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+from collections.abc import Callable
+
+import streamlit as st
+
+from core import jobs
+
+POLLS = ((2, 0.4), (6, 1.0))  # up to so many active jobs, look every so many seconds
+SLOWEST = 2.0
+
+
+@st.cache_resource(show_spinner=False)
+def manager() -> jobs.Manager:
+    """The one manager; torch is loaded beside it, so that the first Start need not wait for it."""
+    threading.Thread(target=jobs.warm_up, name="warm-up", daemon=True).start()
+    return jobs.Manager(jobs.limits())
+
+
+@st.cache_resource(scope="session", show_spinner=False, on_release=lambda name: manager().detach(name))
+def session() -> str:
+    """The name under which this session watches jobs; it is released when the tab is closed."""
+    return secrets.token_urlsafe(9)
+
+
+def owner() -> str:
+    """Who commands: the browser, so that a reload may go on commanding; else this session."""
+    cookie = st.context.cookies.get("_streamlit_xsrf", "")
+    return hashlib.sha256(cookie.encode()).hexdigest() if cookie else session()
+
+
+def watch(job: jobs.Job) -> None:
+    """Counts this session among the watchers of a job, and of no other."""
+    if session() not in job.watchers:
+        manager().detach(session())
+        job.attach(session())
+
+
+def follow(job: jobs.Job | None, draw: Callable[[], None]) -> None:
+    """Draws a panel, again and again while the job is active, and the whole page once it is not.
+
+    Args:
+        job: What the panel shows.
+        draw: Draws it; always the same elements in the same order.
+    """
+    drawn = job.state if job else None
+
+    def panel() -> None:
+        if job is not None and job.state != drawn:
+            st.rerun()
+        draw()
+
+    active = job is not None and job.state in (jobs.RUNNING, jobs.QUEUED)
+    st.fragment(panel, run_every=_interval() if active else None)()
+
+
+def _interval() -> float:
+    active = manager().active
+    return next((seconds for most, seconds in POLLS if active <= most), SLOWEST)

@@ -1,0 +1,475 @@
+"""Train: what does this setting do?"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core import charts, jobs, learned, verdict
+from core.config import Config
+from core.datasets import DATASETS, thumbnail
+from core.history import CURVE, DIVERGED, Record, curve
+from core.models import MODELS
+from core.optimizers import OPTIMIZERS
+from core.presets import PRESETS
+from core.registry import Choice, Flag, Word
+from core.schedules import MOMENTUM_SCHEDULES, SCHEDULES
+from pages import _controls as controls
+from pages import _frame  # noqa: F401
+from pages import _live as live
+
+SECONDS = {"slow": 30.0, "watch": 8.0, "fast": None}  # how long a run takes at least
+PAGE = {
+    "run": Flag(False),
+    "job": Word(),
+    "axis": Choice(("log", "linear"), "log"),
+    "speed": Choice(tuple(SECONDS), "watch"),
+}
+HEIGHT = 330
+
+
+def job() -> jobs.Job | None:
+    """The job that the page shows."""
+    return live.manager().get(controls.words().get("job", ""))
+
+
+def mine(shown: jobs.Job | None) -> bool:
+    """Whether this visitor may command the job."""
+    return shown is not None and shown.owner == live.owner()
+
+
+def pace(config: Config) -> float | None:
+    """Updates a second at the chosen speed."""
+    seconds = SECONDS[controls.value("speed", PAGE["speed"])]
+    return config.steps / seconds if seconds else None
+
+
+def start(*, paused: bool = False, at_once: bool = False) -> None:
+    """Starts a run of what the page shows, unless one has just been started."""
+    controls.touch()
+    shown = job()
+    if shown is not None and mine(shown) and not shown.over:
+        return
+    launch(Config.read(settings())[0], paused=paused, at_once=at_once)
+
+
+def launch(config: Config, *, paused: bool = False, at_once: bool = False) -> None:
+    """Submits a job and shows it."""
+    if time.monotonic() - st.session_state.get("launched", -1.0) < 0.5:
+        return
+    st.session_state["launched"] = time.monotonic()
+    try:
+        new = live.manager().submit(
+            [config], live.owner(), pace=None if at_once else pace(config), paused=paused
+        )
+    except jobs.Refused as refusal:
+        st.session_state["wrong"] = [str(refusal)]
+        return
+    controls.words()["job"] = new.id
+
+
+def restart() -> None:
+    """Runs the same config again, from the same first weights."""
+    controls.touch()
+    if (shown := job()) is not None:
+        if mine(shown):
+            shown.stop()
+        launch(shown.configs[0])
+
+
+def step() -> None:
+    """One update: of the paused run, or of a new one."""
+    controls.touch()
+    shown = job()
+    if shown is None or shown.over or not mine(shown):
+        start(paused=True)
+        shown = job()
+    if shown is not None and mine(shown):
+        shown.step()
+
+
+def command(name: str) -> None:
+    """Passes a command on to the job; a second click within a moment is the same click."""
+    controls.touch()
+    if (shown := job()) is not None and mine(shown):
+        getattr(shown, name)()
+
+
+def settings() -> dict[str, str]:
+    """The words that say what to run."""
+    return {word: text for word, text in controls.words().items() if word not in PAGE}
+
+
+def changed(word: str, value: object) -> None:
+    """A hyperparameter was moved: a run that goes on follows it."""
+    shown = job()
+    if mine(shown) and not shown.over and word in shown.configs[0].optimizer.settings():
+        shown.change(word, value)
+
+
+def picked(word: str, name: str) -> None:
+    """Something else was picked from a menu."""
+    controls.words()[word] = name
+    config, wrong = Config.read(settings())
+    if wrong:
+        controls.words()["model"] = config.model.name
+        st.toast(f"The model is now {config.model.title}: {wrong[-1]}")
+
+
+def preset(word: str, name: str) -> None:
+    """Takes over all settings of a preset and runs it."""
+    keep = {k: v for k, v in controls.words().items() if k in ("axis", "speed")}
+    st.session_state["words"] = PRESETS[name].config.to_query() | keep
+    st.session_state["wrong"] = []
+    launch(PRESETS[name].config)
+
+
+def sidebar(config: Config) -> None:
+    """The problem: data, model, rule, schedule, seed."""
+    controls.show("w_preset", _preset(config))
+    st.selectbox(
+        "Preset",
+        list(PRESETS),
+        key="w_preset",
+        format_func=lambda name: PRESETS[name].title,
+        placeholder="Your own settings",
+        on_change=lambda: (
+            preset("preset", st.session_state["w_preset"]) if st.session_state["w_preset"] else None
+        ),
+    )
+    data = config.dataset
+    controls.pick("dataset", list(DATASETS), lambda name: DATASETS[name].title, data.name, picked)
+    picture, words = st.columns([1, 3], vertical_alignment="center")
+    picture.image(thumbnail(data), width=64)
+    words.caption(f"{data.rows:,} rows  \n{data.inputs} input{'s' * (data.inputs > 1)}  \n{_task(config)}")
+    if data.note:
+        st.caption(data.note)
+    for word, record in data.settings().items():
+        controls.control(word, record)
+    controls.control("scale", Config.settings()["scale"])
+    models = [name for name, kind in MODELS.items() if data.image_shape or not kind.needs_images]
+    controls.pick("model", models, lambda name: MODELS[name].title, config.model.name, picked)
+    for word, record in config.model.settings().items():
+        controls.control(word, record)
+    controls.pick(
+        "optimizer", list(OPTIMIZERS), lambda name: OPTIMIZERS[name].title, config.optimizer.name, picked
+    )
+    with st.expander("More of the rule"):
+        for word, record in config.optimizer.settings().items():
+            if word not in ("learning_rate", _momentum(config)):
+                controls.control(word, record, changed)
+    left, right = st.columns(2)
+    with left:
+        controls.control("batch_size", Config.settings()["batch_size"])
+    with right:
+        controls.control("epochs", Config.settings()["epochs"])
+    if config.batch_size >= config.train_rows:
+        st.caption(f"All {config.train_rows:,} training rows are one batch.")
+    left, right = st.columns([3, 1], vertical_alignment="bottom")
+    with left:
+        controls.control("seed", Config.settings()["seed"])
+    right.button(
+        "", icon=":material/casino:", help="Another seed", key="dice", on_click=roll, width="stretch"
+    )
+    with st.expander("Schedules, validation"):
+        controls.pick(
+            "schedule", list(SCHEDULES), lambda name: SCHEDULES[name].title, config.schedule.name, picked
+        )
+        for word, record in config.schedule.settings().items():
+            controls.control(word, record)
+        titles = {name: kind.title for name, kind in MOMENTUM_SCHEDULES.items()}
+        controls.pick(
+            "momentum_schedule", list(titles), titles.__getitem__, config.momentum_schedule.name, picked
+        )
+        for word, record in config.momentum_schedule.settings().items():
+            if word not in config.schedule.settings():
+                controls.control(word, record)
+        controls.control("valid_fraction", Config.settings()["valid_fraction"])
+
+
+def roll() -> None:
+    """Another seed: other split, first weights and batches."""
+    seed = Config.settings()["seed"]
+    controls.put("seed", seed, (controls.value("seed", seed) + 1) % 1000)
+
+
+def _preset(config: Config) -> str | None:
+    """The preset that has just these settings."""
+    return next((name for name, preset in PRESETS.items() if preset.config == config), None)
+
+
+def _momentum(config: Config) -> str:
+    """The setting of the rule that acts as momentum; "momentum" also where it has none."""
+    return config.optimizer.momentum_name or "momentum"
+
+
+def _task(config: Config) -> str:
+    return f"{config.dataset.classes} classes" if config.dataset.classes else "regression"
+
+
+def actions(config: Config) -> None:
+    """What can be done: start and steer."""
+    shown = job()
+    state = shown.state if mine(shown) else ""
+    going = state in (jobs.RUNNING, jobs.QUEUED)
+    with st.container(horizontal=True, gap="small", vertical_alignment="bottom", key="actions"):
+        st.button(
+            "Start",
+            icon=":material/play_arrow:",
+            type="primary",
+            key="start",
+            on_click=start,
+            disabled=going or state == jobs.PAUSED,
+        )
+        if state == jobs.PAUSED:
+            st.button("Resume", icon=":material/resume:", key="pause", on_click=command, args=("resume",))
+        else:
+            st.button(
+                "Pause",
+                icon=":material/pause:",
+                key="pause",
+                on_click=command,
+                args=("pause",),
+                disabled=not going,
+            )
+        st.button(
+            "Step", icon=":material/skip_next:", key="step", on_click=step, disabled=going, help="One update"
+        )
+        st.button(
+            "Stop",
+            icon=":material/stop:",
+            key="stop",
+            on_click=command,
+            args=("stop",),
+            disabled=not (going or state == jobs.PAUSED),
+        )
+        st.button(
+            "Restart",
+            icon=":material/replay:",
+            key="restart",
+            on_click=restart,
+            disabled=shown is None,
+            help="The same run again, from the same first weights",
+        )
+        speed = PAGE["speed"]
+        controls.show("w_speed", controls.value("speed", speed))
+        st.segmented_control(
+            "Speed",
+            speed.options,
+            key="w_speed",
+            format_func=str.capitalize,
+            on_change=take_speed,
+            required=True,
+            label_visibility="collapsed",
+            help="How long a run takes at least: 30 s, 8 s, or no longer than it must.",
+        )
+    left, right = st.columns(2)
+    with left:
+        rate = config.optimizer.settings()["learning_rate"]
+        controls.dial("learning_rate", rate, controls.log_grid(rate), changed)
+    with right:
+        word = _momentum(config)
+        if record := config.optimizer.settings().get(word):
+            controls.dial(
+                word, record, [m for m in controls.MOMENTA if record.low <= m <= record.high], changed
+            )
+
+
+def take_speed() -> None:
+    """The run that goes on takes the new speed at once."""
+    controls.put("speed", PAGE["speed"], st.session_state["w_speed"])
+    if mine(shown := job()):
+        shown.set_pace(pace(shown.configs[0]))
+
+
+def panel() -> None:
+    """Progress, verdict, curves, picture and numbers of the job; the same elements whatever its state."""
+    shown = job()
+    training = shown.training if shown else None
+    records = training.records(0) if training else []
+    config = _now(shown) if shown else None
+    limit = verdict.ceiling(config) if training else None
+    st.progress(_fraction(shown), text=_progress(shown, records))
+    said = verdict.verdict(config, records, limit) if config else "Press Start to train."
+    with st.container(key="verdict"):
+        words, offer = st.columns([5, 1], vertical_alignment="top")
+        words.markdown(f"{said} {shown.reason}" if shown else said)
+        with offer:
+            _offer(limit)
+    curves, learned = st.columns([3, 2])
+    with curves:
+        st.vega_lite_chart(_curve(training), charts.loss_spec(_log()), key="loss", alt=said, height=HEIGHT)
+    with learned:
+        _picture(shown)
+    _numbers(shown, records)
+
+
+def _now(shown: jobs.Job) -> Config:
+    """The config of a job with the hyperparameters that it has by now."""
+    return shown.configs[0] if shown.training is None else shown.training.config(0)
+
+
+def _log() -> bool:
+    return controls.value("axis", PAGE["axis"]) == "log"
+
+
+def _fraction(shown: jobs.Job | None) -> float:
+    return shown.done / shown.steps if shown and shown.steps else 0.0
+
+
+def _progress(shown: jobs.Job | None, records: list[Record]) -> str:
+    if shown is None:
+        return "Ready"
+    config = shown.configs[0]
+    if shown.state == jobs.QUEUED and shown.position:
+        return f"Number {shown.position} in the queue"
+    if shown.over and _now(shown) != Config.read(settings())[0]:
+        return "These curves are of other settings than now: Start trains those of now."
+    epoch = min(shown.done // config.steps_per_epoch + 1, config.epochs)
+    where = f"epoch {epoch} of {config.epochs}, update {shown.done:,} of {config.steps:,}"
+    if shown.state == jobs.RUNNING:
+        return f"Running · {where} · {shown.left:.0f} s left"
+    lost = bool(records) and records[-1].status == DIVERGED
+    return f"{'Diverged' if lost else shown.state.capitalize()} · {where}"
+
+
+def _offer(limit: verdict.Ceiling | None) -> None:
+    """A button that sets the largest safe rate."""
+    text = f"Use {verdict.digits(limit.safe)}" if limit else "Safe rate"
+    help_ = (
+        "Sets 0.7 times the largest learning rate that holds, and starts again."
+        if limit
+        else "Known after a start."
+    )
+    if st.button(text, key="safe", disabled=limit is None, help=help_, width="stretch") and limit:
+        controls.put("learning_rate", OPTIMIZERS["sgd"].settings()["learning_rate"], limit.safe)
+        if mine(shown := job()):
+            shown.stop()
+        launch(Config.read(settings())[0])
+        st.rerun()
+
+
+def _curve(training: Any) -> pd.DataFrame:
+    if training is None:
+        return pd.DataFrame(columns=list(CURVE), dtype="float32")
+    stack, seat = training.place(0)
+    return curve(stack.history, seat, stack.steps_per_epoch, stack.configs[seat].epochs)
+
+
+def _picture(shown: jobs.Job | None) -> None:
+    """What the run has learned; drawn anew when an epoch has ended."""
+    config = shown.configs[0] if shown else Config.read(settings())[0]
+    kind = learned.kind(config)
+    key = (shown.id, shown.done // config.steps_per_epoch, shown.over) if shown and shown.training else None
+    held, table = st.session_state.get("picture", (None, None))
+    if key is None:
+        table = None
+    elif held != key:
+        table = learned.picture(shown.training).table
+        st.session_state["picture"] = (key, table)
+    spec, columns = _picture_spec(kind, config)
+    frame = pd.DataFrame(columns=list(columns), dtype="float32") if table is None else table
+    st.vega_lite_chart(frame, spec, key=f"learned-{kind}", height=HEIGHT, alt=learned.WORDS[kind])
+
+
+def _picture_spec(kind: str, config: Config) -> tuple[dict[str, object], tuple[str, ...]]:
+    data = config.dataset
+    if kind == learned.MAP:
+        return charts.decision_spec(data.class_names, *data.feature_names), charts.DECISION_COLUMNS
+    if kind == learned.CONFUSION:
+        return charts.confusion_spec(data.class_names), charts.CONFUSION_COLUMNS
+    if kind == learned.FIT:
+        return charts.fit_spec(data.feature_names[0], data.target_name), charts.FIT_COLUMNS
+    return charts.predicted_spec(data.unit), charts.PREDICTED_COLUMNS
+
+
+def _numbers(shown: jobs.Job | None, records: list[Record]) -> None:
+    """The last record in figures."""
+    last = records[-1] if records else None
+    data = shown.configs[0].dataset if shown else None
+    judged = last and (last.valid_loss if math.isfinite(last.valid_loss) else last.train_loss)
+    metric = last and (last.valid_metric if math.isfinite(last.valid_metric) else last.train_metric)
+    figures = [
+        ("Training loss", last and last.train_loss, verdict.digits, ""),
+        ("Validation loss", last and last.valid_loss, verdict.digits, ""),
+        (
+            "Gradient norm",
+            last and last.gradient_norm,
+            verdict.digits,
+            "Of the last mini-batch of the epoch.",
+        ),
+        (
+            "Updates a second",
+            shown and shown.rate,
+            lambda v: f"{v:,.0f}",
+            "What this machine makes at full speed.",
+        ),
+    ]
+    if data and data.classes:
+        figures.insert(
+            2, ("Right", metric, lambda v: f"{100 * v:.1f} %", "Share of rows whose class is right.")
+        )
+    else:
+        spread = shown.training.problem(0).target_spread if shown and shown.training else 1.0
+        unit = f" ({data.unit})" if data and data.unit else ""
+        error = judged and math.sqrt(judged) * spread
+        figures.insert(
+            2, (f"Typical error{unit}", error, verdict.digits, "Root mean square, in the data's own unit.")
+        )
+    for cell, (name, value, text, explained) in zip(st.columns(len(figures)), figures, strict=True):
+        known = value is not None and math.isfinite(value)
+        cell.metric(name, text(value) if known else "–", help=explained or None)
+
+
+def under(config: Config) -> None:
+    """The rule that really runs, and the figures as a table."""
+    shown = job()
+    axis = PAGE["axis"]
+    left, right = st.columns([3, 2], vertical_alignment="center")
+    with left:
+        st.latex(config.optimizer.equation)
+    with right, st.container(horizontal=True, horizontal_alignment="right"):
+        controls.show("w_axis", controls.value("axis", axis))
+        st.segmented_control(
+            "Loss axis",
+            axis.options,
+            key="w_axis",
+            required=True,
+            label_visibility="collapsed",
+            on_change=lambda: controls.put("axis", axis, st.session_state["w_axis"]),
+        )
+        name = _preset(config)
+    if name:
+        st.caption(f"**What to notice** {PRESETS[name].look}")
+    st.caption(f"**The rule** {(type(config.optimizer).__doc__ or '').splitlines()[0]}")
+    with st.expander("Data table", on_change="rerun", key="table") as table:
+        if table.open and shown and shown.training:
+            st.dataframe(pd.DataFrame(shown.training.records(0)), hide_index=True)
+
+
+def main() -> None:
+    """The page."""
+    wrong = controls.read_link(PAGE)
+    config = Config.read(settings())[0]
+    if controls.words().pop("run", "false") == "true":
+        launch(config)
+    elif "job" not in controls.words() and not controls.opened_by_link():
+        launch(config, at_once=True)
+    if (shown := job()) is not None:
+        live.watch(shown)
+    with st.sidebar:
+        sidebar(config)
+    st.markdown("**Train** · what does this setting do?")
+    for sentence in wrong:
+        st.error(sentence)
+    actions(config)
+    live.follow(shown, panel)
+    under(config)
+    controls.write_link(config, PAGE)
+
+
+main()
