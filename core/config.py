@@ -120,13 +120,20 @@ class Config:
     def but(self, **changes: Any) -> Config:
         """This config with other values, by the words of the link.
 
-        Settings of what is newly picked are at their defaults, unless the old pick had one of that name.
+        Settings of what is newly picked by name are at their defaults, unless the old pick had one of that
+        name. An entry (a table of one's own, a rule with its numbers) is taken as it is.
 
         Raises:
             BadConfig: A name or a value that cannot be.
         """
-        query = self._words() | {key: _text(key, value) for key, value in changes.items()}
-        return Config.from_query(query)
+        given = {
+            word: value for word, value in changes.items() if word in CHOICES and isinstance(value, Entry)
+        }
+        kept = {word: part for word, part in self.parts.items() if word not in changes} | given
+        query = self._words()
+        for part in given.values():
+            query |= _texts(part)
+        return _sound(Config._read(query | {key: _text(key, value) for key, value in changes.items()}, kept))
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> Config:
@@ -135,16 +142,19 @@ class Config:
         Raises:
             BadConfig: Unknown names or bad values, each with a sentence that says what would be good.
         """
-        config, wrong = cls.read(query)
-        if wrong:
-            raise BadConfig(" ".join(wrong))
-        return config
+        return _sound(cls.read(query))
 
     @classmethod
     def read(cls, query: Mapping[str, str]) -> tuple[Config, list[str]]:
         """As `from_query`, but with defaults in place of what is wrong, and the sentences about it."""
+        return cls._read(query, {})
+
+    @classmethod
+    def _read(cls, query: Mapping[str, str], kept: Mapping[str, Entry]) -> tuple[Config, list[str]]:
+        """As `read`; what is picked comes from `kept` where that has it, whatever the query calls it."""
         wrong = [unknown("setting", key, _known()) for key in query if key not in _known()]
-        picked = {word: _filled(_picked(word, query, wrong), query, wrong) for word in CHOICES}
+        chosen = {word: kept[word] if word in kept else _picked(word, query, wrong) for word in CHOICES}
+        picked = {word: _filled(part, query, wrong) for word, part in chosen.items()}
         own = {k: _parsed(k, r, query, wrong) for k, r in cls.settings().items() if k in query}
         for key, record in _known().items():  # of something that was not picked: checked, then left out
             if (
@@ -170,7 +180,7 @@ class Config:
         words = {word: part.name for word, part in self.parts.items()}
         owners: list[Any] = [*self.parts.values(), self]
         for owner in owners:
-            words |= {key: record.text(getattr(owner, key)) for key, record in owner.settings().items()}
+            words |= _texts(owner)
         return words
 
 
@@ -191,6 +201,18 @@ def _known() -> dict[str, Setting | None]:
         for entry in registry.values():
             records = {**entry.settings(), **records}
     return records | Config.settings()
+
+
+def _sound(read: tuple[Config, list[str]]) -> Config:
+    config, wrong = read
+    if wrong:
+        raise BadConfig(" ".join(wrong))
+    return config
+
+
+def _texts(owner: Any) -> dict[str, str]:
+    """The settings of an entry or a config as the words of a link."""
+    return {key: record.text(getattr(owner, key)) for key, record in owner.settings().items()}
 
 
 def _bare(part: Entry) -> Entry:

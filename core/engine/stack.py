@@ -15,6 +15,7 @@ from core.engine.problem import BATCHES, WEIGHTS, Problem, generator, problem
 from core.history import DIVERGED, FINISHED, RUNNING, Change, History, Record
 from core.networks import Network
 from core.optimizers import Optimizer, State, stack, stackable
+from core.registry import Interval
 
 LOST = 1e6  # a loss this many times the constant predictor's counts as diverged
 GATHERED = 1 << 22  # an epoch's inputs are permuted at once up to this many numbers
@@ -104,8 +105,9 @@ class Stack:
             ValueError: The rule of this run has no such hyperparameter.
         """
         rule = self.rules[seat]
-        if name not in rule.settings():
-            raise ValueError(f"{name} is no setting of {rule.name}; it has {', '.join(rule.settings())}.")
+        numbers = [key for key, record in rule.settings().items() if isinstance(record, Interval)]
+        if name not in numbers:
+            raise ValueError(f"{name} is no number of {rule.name}; it has {', '.join(numbers)}.")
         self.rules[seat] = replace(rule, **{name: value})
         self.history.changes.append(Change(seat, self.step, name, getattr(self.rules[seat], name)))
         for team in self._teams:
