@@ -206,6 +206,8 @@ def test_a_batch_of_the_whole_data_has_the_full_batch_limit(name):
             assert learning_rate_limit(X, batch, beta) == pytest.approx(2 * (1 + beta) / largest, rel=1e-6)
             expected = 2 * (1 + beta) / largest / (1 + 2 * beta)
             assert learning_rate_limit(X, batch, beta, nesterov=True) == pytest.approx(expected, rel=1e-6)
+            assert full_batch_limit(largest, beta, nesterov=True) == pytest.approx(expected)
+            assert full_batch_limit(largest, beta) == pytest.approx(2 * (1 + beta) / largest)
 
 
 def test_limits_rise_smoothly_to_the_full_batch_limit():
