@@ -1,0 +1,129 @@
+"""The arrows between the modules, read from the sources: the order of this list is the architecture."""
+
+import ast
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ORDER = [
+    *("registry", "datasets", "models", "optimizers", "schedules", "landscapes", "config", "networks"),
+    *("history", "engine", "stability", "learned", "verdict", "search", "jobs", "store", "presets", "export"),
+    "charts",
+]
+CHARTS_SEE = {"pandas", "altair"}
+PAGES_SEE = {"core", "pages", "pandas", "streamlit"}
+
+
+def module_of(file: Path) -> str:
+    """The module of core that a file belongs to; a folder is one module."""
+    return file.relative_to(ROOT / "core").parts[0].removesuffix(".py")
+
+
+def imports(source: str, package: str = "") -> Iterator[str]:
+    """Full names of everything a source imports, anywhere in it, also while types are checked."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
+def imported(file: Path) -> list[str]:
+    return list(imports(file.read_text(encoding="utf-8"), ".".join(file.relative_to(ROOT).parts[:-1])))
+
+
+def core_modules(names: list[str]) -> set[str]:
+    return {name.split(".")[1] for name in names if name.startswith("core.")}
+
+
+def files(folder: str) -> list[Path]:
+    found = sorted(p for p in (ROOT / folder).rglob("*.py") if "data" not in p.relative_to(ROOT).parts[1:-1])
+    return [p for p in found if p != ROOT / "core" / "__init__.py"]
+
+
+def page_files() -> list[Path]:
+    return [p for p in [ROOT / "app.py", *files("pages")] if p.exists()]
+
+
+def name_of(file: Path) -> str:
+    return str(file.relative_to(ROOT))
+
+
+each_core_file = pytest.mark.parametrize("file", files("core"), ids=name_of)
+each_page_file = pytest.mark.parametrize("file", page_files(), ids=name_of)
+
+
+@each_core_file
+def test_every_module_of_core_has_its_place_in_the_order(file: Path) -> None:
+    assert module_of(file) in ORDER
+
+
+@each_core_file
+def test_a_module_imports_only_from_modules_before_it(file: Path) -> None:
+    place = ORDER.index(module_of(file))
+    later = core_modules(imported(file)) - set(ORDER[: place + 1])
+    assert not later, f"{name_of(file)} imports {later}, which come later."
+
+
+@each_core_file
+def test_core_never_imports_streamlit_or_pages(file: Path) -> None:
+    assert not {name.split(".")[0] for name in imported(file)} & {"streamlit", "pages", "app"}
+
+
+@pytest.mark.parametrize("file", [f for f in files("core") if module_of(f) == "charts"], ids=name_of)
+def test_charts_see_only_pandas_and_altair(file: Path) -> None:
+    outside = {name.split(".")[0] for name in imported(file) if not name.startswith("core.charts")}
+    assert outside - set(sys.stdlib_module_names) <= CHARTS_SEE
+
+
+@each_page_file
+def test_pages_see_only_core_pandas_streamlit_and_each_other(file: Path) -> None:
+    seen = {name.split(".")[0] for name in imported(file)}
+    assert seen - set(sys.stdlib_module_names) <= PAGES_SEE
+
+
+@pytest.mark.parametrize(
+    ("source", "package", "names"),
+    [
+        ("import core.config as c, torch", "core", ["core.config", "torch"]),
+        ("from core import config, jobs", "core", ["core.config", "core.jobs"]),
+        ("from core.jobs import Jobs", "core", ["core.jobs.Jobs"]),
+        ("from .jobs import Jobs", "core", ["core.jobs.Jobs"]),
+        ("from . import jobs", "core", ["core.jobs"]),
+        ("from ..jobs import Jobs", "core.engine", ["core.jobs.Jobs"]),
+        ("def f():\n    import streamlit.web", "core", ["streamlit.web"]),
+        ("if TYPE_CHECKING:\n    from torch import Tensor", "core", ["torch.Tensor"]),
+    ],
+)
+def test_no_way_to_write_an_import_is_overlooked(source: str, package: str, names: list[str]) -> None:
+    assert list(imports(source, package)) == names
+
+
+HEAVY = "{'torch', 'pandas', 'streamlit', 'altair', 'optuna', 'scipy', 'sklearn', 'matplotlib'}"
+
+
+@pytest.mark.parametrize("module", ["config", "presets", "jobs"])
+def test_what_a_page_needs_before_it_draws_is_light(module: str) -> None:
+    """A page draws text and controls first; what it imports for that must not load what is slow to load."""
+    heavy = HEAVY.replace("'pandas', ", "") if module != "config" else HEAVY
+    code = f"import sys; import core.{module}; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_nothing_at_run_time_loads_torch_optim_or_scikit_learn() -> None:
+    loaded = {name for file in [*files("core"), *page_files()] for name in imported(file)}
+    assert not {n for n in loaded if n.startswith("torch.optim") or n.split(".")[0] == "sklearn"}
+
+
+def test_every_module_named_here_can_be_imported_if_it_is_there() -> None:
+    for module in ORDER:
+        if (ROOT / "core" / f"{module}.py").exists() or (ROOT / "core" / module).is_dir():
+            importlib.import_module(f"core.{module}")
