@@ -29,8 +29,8 @@ class Activation:
     """A bend and the product of its slope with what flows back.
 
     Attributes:
-        bend: z -> a, any shape.
-        back: (gradient at a, z, a) -> gradient at z; None for the identity.
+        bend: z -> a, any shape; it may write into z where `back` does not look at it.
+        back: (gradient at a, z, a) -> gradient at z.
     """
 
     bend: Callable[[Tensor], Tensor]
@@ -39,17 +39,17 @@ class Activation:
 
 def _tanh(z: Tensor) -> Tensor:
     """2 σ(2z) - 1, which is tanh to rounding and four times as fast here."""
-    return torch.rsub((z + z).sigmoid_(), -1, alpha=-2)
+    return z.tanh() if z.requires_grad else z.add_(z).sigmoid_().mul_(2).sub_(1)
 
 
 BENDS: dict[str, Activation] = {
-    "relu": Activation(torch.relu, lambda g, z, a: aten.threshold_backward(g, a, 0)),
+    "relu": Activation(torch.relu_, lambda g, z, a: aten.threshold_backward(g, a, 0)),
     "leaky_relu": Activation(
         functional.leaky_relu, lambda g, z, a: aten.leaky_relu_backward(g, z, 0.01, False)
     ),
     "elu": Activation(functional.elu, lambda g, z, a: aten.elu_backward(g, 1.0, 1, 1, True, a)),
     "tanh": Activation(_tanh, lambda g, z, a: aten.tanh_backward(g, a)),
-    "sigmoid": Activation(torch.sigmoid, lambda g, z, a: aten.sigmoid_backward(g, a)),
+    "sigmoid": Activation(torch.sigmoid_, lambda g, z, a: aten.sigmoid_backward(g, a)),
     "softplus": Activation(functional.softplus, lambda g, z, a: aten.softplus_backward(g, z, 1, 20)),
     "gelu": Activation(functional.gelu, lambda g, z, a: aten.gelu_backward(g, z)),
     "silu": Activation(functional.silu, lambda g, z, a: aten.silu_backward(g, z)),
@@ -98,8 +98,15 @@ class Network:
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean loss (R,) of outputs (R, B, C): squared error, or cross-entropy with one-hot targets."""
         if self.classes:
-            return (outputs.log_softmax(-1) * targets).sum((1, 2)) / -outputs.shape[1]
+            shifted = outputs - outputs.detach().amax(-1, keepdim=True)
+            return _cross_entropy(shifted, shifted.exp().sum(-1, keepdim=True), targets)
         return (outputs - targets).square().mean((1, 2))
+
+    def answers(self, outputs: Tensor) -> Tensor:
+        """The class (R, B) that each row of outputs (R, B, C) is taken for; the first of equals."""
+        if self.classes == 2:
+            return (outputs[..., 1] > outputs[..., 0]).long()  # ten times as fast as argmax of two
+        return outputs.argmax(-1)
 
     def loss_and_gradient(self, params: Tensor, x: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Loss (R,) and its gradient (R, P) for each run.
@@ -117,14 +124,14 @@ class Network:
 
     def _weight(self, flat: Tensor, k: int) -> Tensor:
         layer = self.layers[k]  # (R, out, in), a view
-        return flat.as_strided(
-            (flat.shape[0], layer.outputs, layer.fan_in), (self.size, layer.fan_in, 1), self.starts[k]
-        )
+        begin = flat.storage_offset() + self.starts[k]
+        sizes = (flat.shape[0], layer.outputs, layer.fan_in)
+        return flat.as_strided(sizes, (flat.stride(0), layer.fan_in, 1), begin)
 
     def _bias(self, flat: Tensor, k: int) -> Tensor:
         layer = self.layers[k]  # (R, 1, out), a view
-        begin = self.starts[k] + layer.outputs * layer.fan_in
-        return flat.as_strided((flat.shape[0], 1, layer.outputs), (self.size, layer.outputs, 1), begin)
+        begin = flat.storage_offset() + self.starts[k] + layer.outputs * layer.fan_in
+        return flat.as_strided((flat.shape[0], 1, layer.outputs), (flat.stride(0), layer.outputs, 1), begin)
 
     def _dense(self, params: Tensor, x: Tensor) -> list[Tensor]:
         """What each layer sees and makes: x, then z and a for every hidden layer, then the outputs."""
@@ -146,7 +153,7 @@ class Network:
             shifted = outputs - outputs.amax(-1, keepdim=True)
             chances = shifted.exp()
             total = chances.sum(-1, keepdim=True)
-            loss = (total.log().sum((1, 2)) - (shifted * targets).sum((1, 2))) / rows
+            loss = _cross_entropy(shifted, total, targets)
             return loss, chances.div_(total).sub_(targets).div_(rows)
         error = outputs - targets
         return error.square().mean((1, 2)), error.mul_(2 / rows)
@@ -186,6 +193,11 @@ class Network:
             loss = self.loss(self._convolved(leaf, x), targets)
             (grads,) = torch.autograd.grad(loss.sum(), leaf)
         return loss.detach(), grads
+
+
+def _cross_entropy(shifted: Tensor, total: Tensor, targets: Tensor) -> Tensor:
+    """Mean (R,) over the rows of log Σ exp(outputs) minus the right output, both less the largest one."""
+    return (total.log().sum((1, 2)) - (shifted * targets).sum((1, 2))) / shifted.shape[1]
 
 
 def _each(function: Callable[..., Tensor], *tensors: Tensor) -> Tensor:

@@ -207,6 +207,21 @@ def test_neither_parameters_nor_data_are_changed(problem: Problem) -> None:
 
 
 @each_problem
+def test_parameters_that_lie_within_others_are_read_where_they_lie(problem: Problem) -> None:
+    net = network(problem)
+    everything = stacked(net, 5, torch.float64)
+    x, y = batch(problem, 1, 6, torch.float64)
+    wider = torch.cat([everything, everything], 1)
+    for within in (everything[2:4], everything[1::2], wider[1:3, : net.size], everything[3].expand(2, -1)):
+        copied = within.clone()
+        assert torch.equal(net.predict(within, x), net.predict(copied, x))
+        for ours, theirs in zip(
+            net.loss_and_gradient(within, x, y), net.loss_and_gradient(copied, x, y), strict=True
+        ):
+            torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+@each_problem
 def test_a_layer_says_how_many_numbers_it_has(problem: Problem) -> None:
     assert network(problem).size == sum(p.numel() for p in torchs_own(problem).parameters())
 

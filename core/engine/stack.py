@@ -19,7 +19,8 @@ from core.registry import Interval
 
 LOST = 1e6  # a loss this many times the constant predictor's counts as diverged
 GATHERED = 1 << 22  # an epoch's inputs are permuted at once up to this many numbers
-EVALUATED = 1 << 12  # an evaluation makes about this many numbers of a run's widest layer at once
+ROWS_EVALUATED = 1 << 12  # an evaluation makes about this many numbers of a run's widest layer at once
+RUNS_EVALUATED = 1 << 16  # and this many of all runs together, so that they stay in the cache
 
 
 @dataclass
@@ -133,6 +134,8 @@ class Stack:
 
         self._train = together("x_train"), together("y_train")
         self._valid = together("x_valid"), together("y_valid")
+        seeds, rows = self._train[0].shape[:2]
+        self._begins = rows * torch.arange(seeds, device=self._device)[:, None]  # of each seed's rows
 
     def _first_weights(self, seats: list[int]) -> Tensor:
         drawn = {seed: self.network.start(generator(seed, WEIGHTS), self._dtype) for seed in self._seeds}
@@ -143,7 +146,8 @@ class Stack:
         self._live = (seats, params)
         self._place = np.array(seats, dtype=int)
         index = [self._seeds.index(self.configs[seat].seed) for seat in seats]
-        self._seed_index = torch.tensor(index, device=self._device) if len(self._seeds) > 1 else None
+        one_each = index == list(range(len(self._seeds)))
+        self._seed_index = None if one_each else torch.tensor(index, device=self._device)
         caps = [LOST * (self._problems[i].baseline or 1.0) for i in index]
         self._cap = torch.tensor(caps, dtype=self._dtype, device=self._device)
 
@@ -216,12 +220,14 @@ class Stack:
         if self.steps_per_epoch == 1:
             self._epoch: tuple[Tensor, ...] = (x, y)
             return
-        self._orders = [torch.randperm(x.shape[1], generator=g).to(self._device) for g in self._shuffles]
+        orders = [torch.randperm(x.shape[1], generator=g) for g in self._shuffles]
+        self._orders = torch.stack(orders).to(self._device) + self._begins
         self._epoch = self._picked(slice(None)) if x.numel() <= GATHERED else ()
 
     def _picked(self, rows: slice) -> tuple[Tensor, Tensor]:
-        x, y = (torch.stack([t[s, o[rows]] for s, o in enumerate(self._orders)]) for t in self._train)
-        return x, y
+        places = self._orders[:, rows]
+        x, y = (t.flatten(0, 1).index_select(0, places.flatten()) for t in self._train)
+        return x.view(*places.shape, -1), y.view(*places.shape, -1)
 
     def _batch(self, at: int) -> tuple[Tensor, Tensor]:
         """The mini-batch number `at` of the epoch: (1, B, d) when all runs share it, else (A, B, d)."""
@@ -229,8 +235,13 @@ class Stack:
         x, y = (t[:, rows] for t in self._epoch) if self._epoch else self._picked(rows)
         return self._for_runs(x), self._for_runs(y)
 
-    def _for_runs(self, of_seeds: Tensor) -> Tensor:
-        return of_seeds if self._seed_index is None else of_seeds.index_select(0, self._seed_index)
+    def _for_runs(self, of_seeds: Tensor, runs: slice = slice(None)) -> Tensor:
+        """What each seed has as what each run has: (A, ...), or (1, ...) when all runs share it."""
+        if len(self._seeds) == 1:
+            return of_seeds
+        return (
+            of_seeds[runs] if self._seed_index is None else of_seeds.index_select(0, self._seed_index[runs])
+        )
 
     def _close_epoch(self, grads: Tensor) -> list[Record]:
         self.epoch += 1
@@ -299,25 +310,31 @@ class Stack:
 
     def _scores(self, params: Tensor, x: Tensor, y: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Mean loss and metric (A,) on x (S, n, d)."""
-        rows = x.shape[1]
-        if rows == 0:
+        if x.shape[1] == 0:
             return np.full(len(params), np.nan), np.full(len(params), np.nan)
         widest = max(layer.outputs * (64 if self.network.image_shape else 1) for layer in self.network.layers)
-        size = max(1, EVALUATED // max(widest, x.shape[2]))
-        loss = np.zeros(len(params))
-        hits = np.zeros(len(params))
-        for begin in range(0, rows, size):
-            part, target = (self._for_runs(t[:, begin : begin + size]) for t in (x, y))
-            outputs = self.network.predict(params, part)
-            loss += self.network.loss(outputs, target).cpu().numpy().astype(float) * part.shape[1]
-            if self.network.classes:
-                right = outputs.argmax(-1) == target.argmax(-1)
-                hits += right.sum(-1).cpu().numpy()
-        loss /= rows
+        rows = max(1, ROWS_EVALUATED // max(widest, x.shape[2]))
+        together = max(1, RUNS_EVALUATED // (rows * widest))
+        parts = [
+            self._score(params[begin : begin + together], x, y, slice(begin, begin + together), rows)
+            for begin in range(0, len(params), together)
+        ]
+        loss, hits = np.concatenate(parts, axis=1)
         if self.network.classes:
-            return loss, hits / rows
+            return loss, hits
         spread = self._for_runs(y).var(dim=(1, 2), correction=0).cpu().numpy().astype(float)
         return loss, 1 - np.divide(loss, spread, out=np.full_like(loss, np.nan), where=spread > 0)
+
+    def _score(self, params: Tensor, x: Tensor, y: Tensor, runs: slice, size: int) -> np.ndarray:
+        """Mean loss and share of right classes, (2, a), of the runs `runs`, so many rows at a time."""
+        total = torch.zeros(2, len(params), dtype=torch.float64, device=self._device)
+        for begin in range(0, x.shape[1], size):
+            part, target = (self._for_runs(t[:, begin : begin + size], runs) for t in (x, y))
+            outputs = self.network.predict(params, part)
+            total[0] += self.network.loss(outputs, target).double() * part.shape[1]
+            if self.network.classes:
+                total[1] += (self.network.answers(outputs) == self.network.answers(target)).sum(-1)
+        return (total / x.shape[1]).cpu().numpy()
 
 
 def _steady(config: Config) -> bool:
