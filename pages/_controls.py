@@ -7,6 +7,7 @@ it owns nothing, so nothing is lost when its page is not drawn.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -58,6 +59,7 @@ LABELS = {
     "momentum_start": "Momentum at the start",
     "momentum_low": "Momentum at the peak",
 }
+STALE = 1.0  # seconds in which a widget may echo what it was told
 Changed = Callable[[str, Any], None]
 
 
@@ -80,6 +82,8 @@ def read_link(page: dict[str, Setting]) -> list[str]:
     state = st.session_state
     asked = {k: v for k, v in st.query_params.to_dict().items() if not k.startswith("embed")}
     touched = state.pop("touched", False)
+    if state.pop("complete", False):
+        state["unheard"] = set()
     known = "words" in state
     if known and (touched or not asked or asked == state.get("written")):
         return state.get("wrong", [])
@@ -105,6 +109,7 @@ def write_link(config: Config, page: dict[str, Setting]) -> None:
     st.session_state["written"] = now
     if st.query_params.to_dict() != now:
         st.query_params.from_dict(now)
+    st.session_state["complete"] = True
 
 
 def opened_by_link() -> bool:
@@ -141,9 +146,28 @@ def put(word: str, record: Setting, new: Any) -> None:
 def show(key: str, shown: Any) -> None:
     """Makes the widget `key`, drawn next, show a value.
 
-    Said anew in every run: what an interrupted run said may never have reached the browser.
+    Nothing is said about a widget that shows it already, so that a quick hand is never overtaken; but what a
+    run said that was cut short is said again, since it may never have reached the browser.
     """
-    st.session_state[key] = shown
+    state = st.session_state
+    unheard = state.setdefault("unheard", set())
+    if key in unheard or key not in state or state[key] != shown:
+        now = time.monotonic()
+        told = [(t, v) for t, v in state.setdefault("told", {}).get(key, []) if now - t < STALE]
+        state["told"][key] = [*told, (now, state.get(key)), (now, shown)]
+        state[key] = shown
+        unheard.add(key)
+
+
+def stale(key: str) -> bool:
+    """Whether a widget's change is only an echo.
+
+    While a run that sets a widget is under way, the browser still reports what the widget showed before, and
+    Streamlit takes that for a change by hand.
+    """
+    now = time.monotonic()
+    told = st.session_state.get("told", {}).get(key, [])
+    return any(now - t < STALE and v == st.session_state[key] for t, v in told)
 
 
 def label(word: str) -> str:
@@ -165,7 +189,8 @@ def pick(
 
     def take() -> None:
         touch()
-        changed(word, st.session_state[key])
+        if not stale(key):
+            changed(word, st.session_state[key])
 
     st.selectbox(label(word), options, key=key, format_func=title, on_change=take, **more)
 
@@ -176,6 +201,8 @@ def control(word: str, record: Setting, changed: Changed | None = None) -> None:
     current = value(word, record)
 
     def take() -> None:
+        if stale(key):
+            return touch()
         put(word, record, st.session_state[key])
         if changed:
             changed(word, value(word, record))
@@ -212,6 +239,8 @@ def dial(word: str, record: Interval, grid: Sequence[float], changed: Changed) -
     stops = sorted({*map(float, grid), current})
 
     def take(key: str) -> None:
+        if stale(key):
+            return touch()
         put(word, record, st.session_state[key])
         changed(word, value(word, record))
 

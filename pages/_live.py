@@ -6,6 +6,7 @@ import hashlib
 import secrets
 import threading
 from collections.abc import Callable
+from itertools import cycle
 
 import streamlit as st
 
@@ -29,9 +30,16 @@ def session() -> str:
 
 
 def owner() -> str:
-    """Who commands: the browser, so that a reload may go on commanding; else this session."""
-    cookie = st.context.cookies.get("_streamlit_xsrf", "")
-    return hashlib.sha256(cookie.encode()).hexdigest() if cookie else session()
+    """Who commands: the browser, so that a reload may go on commanding; else this session.
+
+    The browser is known by Streamlit's own cookie "2|mask|masked token|time", masked anew with every page.
+    """
+    try:
+        _, mask, masked, _ = st.context.cookies["_streamlit_xsrf"].split("|")
+        token = bytes(a ^ b for a, b in zip(bytes.fromhex(masked), cycle(bytes.fromhex(mask)), strict=False))
+    except (KeyError, ValueError):
+        return session()
+    return hashlib.sha256(token).hexdigest()
 
 
 def watch(job: jobs.Job) -> None:

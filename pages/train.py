@@ -30,6 +30,7 @@ PAGE = {
     "speed": Choice(tuple(SECONDS), "watch"),
 }
 HEIGHT = 330
+ALT = "Loss against the epoch. The sentence above says what it shows, the data table below has its numbers."
 
 
 def job() -> jobs.Job | None:
@@ -120,8 +121,12 @@ def picked(word: str, name: str) -> None:
         st.toast(f"The model is now {config.model.title}: {wrong[-1]}")
 
 
-def preset(word: str, name: str) -> None:
-    """Takes over all settings of a preset and runs it."""
+def take_preset() -> None:
+    """Takes over all settings of the preset that was picked, and runs it."""
+    controls.touch()
+    name = st.session_state["w_preset"]
+    if name is None or controls.stale("w_preset"):
+        return
     keep = {k: v for k, v in controls.words().items() if k in ("axis", "speed")}
     st.session_state["words"] = PRESETS[name].config.to_query() | keep
     st.session_state["wrong"] = []
@@ -137,9 +142,7 @@ def sidebar(config: Config) -> None:
         key="w_preset",
         format_func=lambda name: PRESETS[name].title,
         placeholder="Your own settings",
-        on_change=lambda: (
-            preset("preset", st.session_state["w_preset"]) if st.session_state["w_preset"] else None
-        ),
+        on_change=take_preset,
     )
     data = config.dataset
     controls.pick("dataset", list(DATASETS), lambda name: DATASETS[name].title, data.name, picked)
@@ -302,7 +305,7 @@ def panel() -> None:
             _offer(limit)
     curves, learned = st.columns([3, 2])
     with curves:
-        st.vega_lite_chart(_curve(training), charts.loss_spec(_log()), key="loss", alt=said, height=HEIGHT)
+        st.vega_lite_chart(_curve(training), charts.loss_spec(_log()), key="loss", alt=ALT, height=HEIGHT)
     with learned:
         _picture(shown)
     _numbers(shown, records)
