@@ -199,7 +199,7 @@ def _known() -> dict[str, Setting | None]:
     records: dict[str, Setting | None] = dict.fromkeys(CHOICES)
     for registry in CHOICES.values():
         for entry in registry.values():
-            records = {**entry.settings(), **records}
+            records |= {word: r for word, r in entry.settings().items() if word not in records}
     return records | Config.settings()
 
 

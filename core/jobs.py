@@ -167,6 +167,11 @@ class Job:
         rule.settings()[name].check(name, value)
         self._command(lambda: self._changes.append((run, name, value)))
 
+    def wait(self, seconds: float = 0.5) -> None:
+        """Waits, not for long, until the last commands have taken effect."""
+        with self._manager.changed:
+            self._manager.changed.wait_for(self._quiet, timeout=seconds)
+
     def set_pace(self, pace: float | None) -> None:
         """Sets how many updates a second it makes at the most; None for as many as it can."""
         self._command(lambda: setattr(self, "pace", pace))
@@ -181,6 +186,9 @@ class Job:
         self.watchers.discard(watcher)
         if not self.watchers:
             self.orphaned_at = time.monotonic()
+
+    def _quiet(self) -> bool:
+        return self.state == RUNNING or (not self._owed and self.id not in self._manager.busy)
 
     def _set(self, state: str, among: tuple[str, ...]) -> None:
         if self.state in among:
@@ -232,7 +240,7 @@ class Manager:
         self.limits = limits
         self.changed = threading.Condition()
         self._jobs: dict[str, Job] = {}
-        self._busy: set[str] = set()
+        self.busy: set[str] = set()
         self._closing = False
         names = [f"training-{k}" for k in range(limits.slots)]
         self._workers = [threading.Thread(target=self._work, name=name, daemon=True) for name in names]
@@ -312,7 +320,7 @@ class Manager:
                 log.exception("A job failed.")
                 job.state, job.reason = FAILED, f"Training stopped with an error: {error}"
             with self.changed:
-                self._busy.discard(job.id)
+                self.busy.discard(job.id)
                 self.changed.notify_all()
             if job.over:
                 gc.collect()
@@ -324,11 +332,11 @@ class Manager:
                 self._admit()
                 now = time.monotonic()
                 for job in self._jobs.values():
-                    if job.id not in self._busy and job._wants_turn(now):
-                        self._busy.add(job.id)
+                    if job.id not in self.busy and job._wants_turn(now):
+                        self.busy.add(job.id)
                         self._jobs[job.id] = self._jobs.pop(job.id)  # to the end of the round
                         return job
-                dues = [j._due for j in self._jobs.values() if j.state == RUNNING and j.id not in self._busy]
+                dues = [j._due for j in self._jobs.values() if j.state == RUNNING and j.id not in self.busy]
                 self.changed.wait(max(0.001, min(dues) - now) if dues else None)
         return None
 

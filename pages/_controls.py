@@ -61,11 +61,28 @@ LABELS = {
 }
 STALE = 1.0  # seconds in which a widget may echo what it was told
 Changed = Callable[[str, Any], None]
+OWN: set[str] = set()  # words of the link that belong to one page
 
 
 def words() -> dict[str, str]:
     """The settings of this session as words of a link."""
     return st.session_state.setdefault("words", {})
+
+
+def settings() -> dict[str, str]:
+    """The words that say what to run; those that belong to one page only are left out."""
+    return {word: text for word, text in words().items() if word not in OWN}
+
+
+def config() -> Config:
+    """What the words say to run."""
+    return Config.read(settings())[0]
+
+
+def complain(wrong: Sequence[str]) -> None:
+    """Says what cannot be, in one place."""
+    if wrong:
+        st.error("  \n".join(sentence.replace("$", r"\$") for sentence in wrong))
 
 
 def read_link(page: dict[str, Setting]) -> list[str]:
@@ -79,6 +96,7 @@ def read_link(page: dict[str, Setting]) -> list[str]:
     Returns:
         A sentence for each thing that cannot be, in the link or in what was typed last.
     """
+    OWN.update(page)
     state = st.session_state
     asked = {k: v for k, v in st.query_params.to_dict().items() if not k.startswith("embed")}
     touched = state.pop("touched", False)
@@ -89,21 +107,22 @@ def read_link(page: dict[str, Setting]) -> list[str]:
         return state.get("wrong", [])
     state["bare"] = not asked
     own = {k: asked.pop(k) for k in list(asked) if k in page}
-    config, wrong = Config.read(asked)
-    kept = config.to_query()
+    read, wrong = Config.read(asked)
+    kept = read.to_query()
     for key, text in own.items():
         try:
             kept[key] = page[key].text(page[key].parse(key, text))
         except ValueError as error:
             wrong.append(str(error))
-    state["words"], state["wrong"] = kept, wrong
+    others = {k: v for k, v in state.get("words", {}).items() if k in OWN and k not in page}
+    state["words"], state["wrong"] = others | kept, wrong
     return wrong
 
 
-def write_link(config: Config, page: dict[str, Setting]) -> None:
+def write_link(page: dict[str, Setting]) -> None:
     """Makes the address bar say what the page shows; defaults are left out."""
     usual = {key: record.text(record.default) for key, record in page.items()}
-    now = config.to_query() | {
+    now = config().to_query() | {
         key: words()[key] for key in page if words().get(key, usual[key]) != usual[key]
     }
     st.session_state["written"] = now

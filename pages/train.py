@@ -11,16 +11,14 @@ import streamlit as st
 
 from core import charts, jobs, learned, verdict
 from core.config import Config
-from core.datasets import DATASETS, thumbnail
 from core.history import CURVE, DIVERGED, Record, curve
-from core.models import MODELS
 from core.optimizers import OPTIMIZERS
 from core.presets import PRESETS
 from core.registry import Choice, Flag, Word
-from core.schedules import MOMENTUM_SCHEDULES, SCHEDULES
 from pages import _controls as controls
 from pages import _frame  # noqa: F401
 from pages import _live as live
+from pages._problem import momentum_word, problem
 
 SECONDS = {"slow": 30.0, "watch": 8.0, "fast": None}  # how long a run takes at least
 PAGE = {
@@ -55,7 +53,7 @@ def start(*, paused: bool = False, at_once: bool = False) -> None:
     shown = job()
     if shown is not None and mine(shown) and not shown.over:
         return
-    launch(Config.read(settings())[0], paused=paused, at_once=at_once)
+    launch(controls.config(), paused=paused, at_once=at_once)
 
 
 def launch(config: Config, *, paused: bool = False, at_once: bool = False) -> None:
@@ -91,6 +89,7 @@ def step() -> None:
         shown = job()
     if shown is not None and mine(shown):
         shown.step()
+        shown.wait()
 
 
 def command(name: str) -> None:
@@ -98,11 +97,7 @@ def command(name: str) -> None:
     controls.touch()
     if (shown := job()) is not None and mine(shown):
         getattr(shown, name)()
-
-
-def settings() -> dict[str, str]:
-    """The words that say what to run."""
-    return {word: text for word, text in controls.words().items() if word not in PAGE}
+        shown.wait()
 
 
 def changed(word: str, value: object) -> None:
@@ -110,15 +105,6 @@ def changed(word: str, value: object) -> None:
     shown = job()
     if mine(shown) and not shown.over and word in shown.configs[0].optimizer.settings():
         shown.change(word, value)
-
-
-def picked(word: str, name: str) -> None:
-    """Something else was picked from a menu."""
-    controls.words()[word] = name
-    config, wrong = Config.read(settings())
-    if wrong:
-        controls.words()["model"] = config.model.name
-        st.toast(f"The model is now {config.model.title}: {wrong[-1]}")
 
 
 def take_preset() -> None:
@@ -133,8 +119,8 @@ def take_preset() -> None:
     launch(PRESETS[name].config)
 
 
-def sidebar(config: Config) -> None:
-    """The problem: data, model, rule, schedule, seed."""
+def presets(config: Config) -> None:
+    """The menu of presets."""
     controls.show("w_preset", _preset(config))
     st.selectbox(
         "Preset",
@@ -144,74 +130,11 @@ def sidebar(config: Config) -> None:
         placeholder="Your own settings",
         on_change=take_preset,
     )
-    data = config.dataset
-    controls.pick("dataset", list(DATASETS), lambda name: DATASETS[name].title, data.name, picked)
-    picture, words = st.columns([1, 3], vertical_alignment="center")
-    picture.image(thumbnail(data), width=64)
-    words.caption(f"{data.rows:,} rows  \n{data.inputs} input{'s' * (data.inputs > 1)}  \n{_task(config)}")
-    if data.note:
-        st.caption(data.note)
-    for word, record in data.settings().items():
-        controls.control(word, record)
-    controls.control("scale", Config.settings()["scale"])
-    models = [name for name, kind in MODELS.items() if data.image_shape or not kind.needs_images]
-    controls.pick("model", models, lambda name: MODELS[name].title, config.model.name, picked)
-    for word, record in config.model.settings().items():
-        controls.control(word, record)
-    controls.pick(
-        "optimizer", list(OPTIMIZERS), lambda name: OPTIMIZERS[name].title, config.optimizer.name, picked
-    )
-    with st.expander("More of the rule"):
-        for word, record in config.optimizer.settings().items():
-            if word not in ("learning_rate", _momentum(config)):
-                controls.control(word, record, changed)
-    left, right = st.columns(2)
-    with left:
-        controls.control("batch_size", Config.settings()["batch_size"])
-    with right:
-        controls.control("epochs", Config.settings()["epochs"])
-    if config.batch_size >= config.train_rows:
-        st.caption(f"All {config.train_rows:,} training rows are one batch.")
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    with left:
-        controls.control("seed", Config.settings()["seed"])
-    right.button(
-        "", icon=":material/casino:", help="Another seed", key="dice", on_click=roll, width="stretch"
-    )
-    with st.expander("Schedules, validation"):
-        controls.pick(
-            "schedule", list(SCHEDULES), lambda name: SCHEDULES[name].title, config.schedule.name, picked
-        )
-        for word, record in config.schedule.settings().items():
-            controls.control(word, record)
-        titles = {name: kind.title for name, kind in MOMENTUM_SCHEDULES.items()}
-        controls.pick(
-            "momentum_schedule", list(titles), titles.__getitem__, config.momentum_schedule.name, picked
-        )
-        for word, record in config.momentum_schedule.settings().items():
-            if word not in config.schedule.settings():
-                controls.control(word, record)
-        controls.control("valid_fraction", Config.settings()["valid_fraction"])
-
-
-def roll() -> None:
-    """Another seed: other split, first weights and batches."""
-    seed = Config.settings()["seed"]
-    controls.put("seed", seed, (controls.value("seed", seed) + 1) % 1000)
 
 
 def _preset(config: Config) -> str | None:
     """The preset that has just these settings."""
     return next((name for name, preset in PRESETS.items() if preset.config == config), None)
-
-
-def _momentum(config: Config) -> str:
-    """The setting of the rule that acts as momentum; "momentum" also where it has none."""
-    return config.optimizer.momentum_name or "momentum"
-
-
-def _task(config: Config) -> str:
-    return f"{config.dataset.classes} classes" if config.dataset.classes else "regression"
 
 
 def actions(config: Config) -> None:
@@ -275,7 +198,7 @@ def actions(config: Config) -> None:
         rate = config.optimizer.settings()["learning_rate"]
         controls.dial("learning_rate", rate, controls.log_grid(rate), changed)
     with right:
-        word = _momentum(config)
+        word = momentum_word(config)
         if record := config.optimizer.settings().get(word):
             controls.dial(
                 word, record, [m for m in controls.MOMENTA if record.low <= m <= record.high], changed
@@ -330,7 +253,7 @@ def _progress(shown: jobs.Job | None, records: list[Record]) -> str:
     config = shown.configs[0]
     if shown.state == jobs.QUEUED and shown.position:
         return f"Number {shown.position} in the queue"
-    if shown.over and _now(shown) != Config.read(settings())[0]:
+    if shown.over and _now(shown) != controls.config():
         return "These curves are of other settings than now: Start trains those of now."
     epoch = min(shown.done // config.steps_per_epoch + 1, config.epochs)
     where = f"epoch {epoch} of {config.epochs}, update {shown.done:,} of {config.steps:,}"
@@ -352,7 +275,7 @@ def _offer(limit: verdict.Ceiling | None) -> None:
         controls.put("learning_rate", OPTIMIZERS["sgd"].settings()["learning_rate"], limit.safe)
         if mine(shown := job()):
             shown.stop()
-        launch(Config.read(settings())[0])
+        launch(controls.config())
         st.rerun()
 
 
@@ -365,7 +288,7 @@ def _curve(training: Any) -> pd.DataFrame:
 
 def _picture(shown: jobs.Job | None) -> None:
     """What the run has learned; drawn anew when an epoch has ended."""
-    config = shown.configs[0] if shown else Config.read(settings())[0]
+    config = shown.configs[0] if shown else controls.config()
     kind = learned.kind(config)
     key = (shown.id, shown.done // config.steps_per_epoch, shown.over) if shown and shown.training else None
     held, table = st.session_state.get("picture", (None, None))
@@ -448,7 +371,13 @@ def under(config: Config) -> None:
         name = _preset(config)
     if name:
         st.caption(f"**What to notice** {PRESETS[name].look}")
-    st.caption(f"**The rule** {(type(config.optimizer).__doc__ or '').splitlines()[0]}")
+    step = config.optimizer.effective_step
+    reach = (
+        f" Against a steady slope its step grows to {verdict.digits(step)}."
+        if step and momentum_word(config) in config.optimizer.settings()
+        else ""
+    )
+    st.caption(f"**The rule** {(type(config.optimizer).__doc__ or '').splitlines()[0]}{reach}")
     with st.expander("Data table", on_change="rerun", key="table") as table:
         if table.open and shown and shown.training:
             st.dataframe(pd.DataFrame(shown.training.records(0)), hide_index=True)
@@ -457,7 +386,7 @@ def under(config: Config) -> None:
 def main() -> None:
     """The page."""
     wrong = controls.read_link(PAGE)
-    config = Config.read(settings())[0]
+    config = controls.config()
     if controls.words().pop("run", "false") == "true":
         launch(config)
     elif "job" not in controls.words() and not controls.opened_by_link():
@@ -465,14 +394,14 @@ def main() -> None:
     if (shown := job()) is not None:
         live.watch(shown)
     with st.sidebar:
-        sidebar(config)
+        presets(config)
+        problem(config, changed)
     st.markdown("**Train** · what does this setting do?")
-    for sentence in wrong:
-        st.error(sentence)
+    controls.complain(wrong)
     actions(config)
     live.follow(shown, panel)
     under(config)
-    controls.write_link(config, PAGE)
+    controls.write_link(PAGE)
 
 
 main()
