@@ -453,6 +453,19 @@ def test_an_odd_sized_run_does_not_notice_its_neighbours(activation: str, hidden
         pd.testing.assert_frame_equal(of(together, number), alone, check_exact=True)
 
 
+def test_runs_that_differ_in_one_thing_only_are_not_confused() -> None:
+    base = config(dataset="moons", model="mlp", hidden=(5,), epochs=2, batch_size=64)
+    changes = [
+        *({}, {"scale": False}, {"valid_fraction": 0.5}, {"valid_fraction": 0}, {"noise": 0.3}, {"seed": 1}),
+        *({"batch_size": 65}, {"hidden": (6,)}, {"activation": "relu"}, {"epochs": 3}, {"momentum": 0.5}),
+    ]
+    configs = [base.but(**change) for change in changes]
+    together = run(configs)
+    for number, c in enumerate(configs):
+        pd.testing.assert_frame_equal(of(together, number), of(run([c]), 0), check_exact=True)
+    assert len({repr(of(together, number).to_dict()) for number in range(len(configs))}) == len(configs)
+
+
 def test_the_order_of_the_configs_makes_no_difference() -> None:
     order = list(range(len(MIXTURE)))
     random.Random(0).shuffle(order)
@@ -620,6 +633,31 @@ def test_a_gradient_that_overflows_is_divergence_and_leaves_finite_numbers() -> 
         assert last.status in (DIVERGED, FINISHED)
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_at_once_is_divergence(bad: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    configs = [config(**SMALL, optimizer="momentum", learning_rate=rate) for rate in (0.01, 0.02, 0.03)]
+    training = Training(configs, dtype=torch.float64)
+    training.advance(4)
+    (stack,) = training.stacks
+    honest = stack.network.loss_and_gradient
+
+    def broken(*arguments: Tensor) -> tuple[Tensor, Tensor]:
+        loss, grads = honest(*arguments)
+        loss[1] = bad
+        return loss, grads
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stack.network, "loss_and_gradient", broken)
+        training.advance(1)
+    while training.active:
+        training.advance()
+    last = training.records(1)[-1]
+    assert (last.status, last.epoch, last.step) == (DIVERGED, 1, 3)
+    torch.testing.assert_close(stack.params(1), plain(configs[1]).params[3], rtol=1e-9, atol=1e-9)
+    assert_equal(training, 0, plain(configs[0]))
+    assert_equal(training, 2, plain(configs[2]))
+
+
 def test_the_overshoot_of_the_best_heavy_ball_is_not_divergence() -> None:
     """On a quadratic of condition κ the distance first grows to about √κ / e times where it began."""
     words = {"dataset": "ravine", "condition": 1000, "noise": 0, "model": "linear", "valid_fraction": 0}
@@ -701,6 +739,14 @@ def test_a_batch_as_large_as_the_data_or_larger_is_full_batch(size: int) -> None
     assert (c.train_rows, c.steps_per_epoch) == (405, 1)
     pd.testing.assert_frame_equal(run([c]), run([c.but(batch_size=405)]), check_exact=True)
     assert_equal(double(c), 0, plain(c))
+
+
+def test_no_order_is_drawn_for_full_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    training = Training([config(dataset="boston", model="linear", batch_size=405, epochs=3)])
+    monkeypatch.setattr(torch, "randperm", None)
+    while training.active:
+        training.advance()
+    assert training.records(0)[-1].status == FINISHED
 
 
 def test_runs_of_full_batch_share_a_stack_whatever_the_word_for_it() -> None:
