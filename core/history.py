@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+
+from core.optimizers import Optimizer
 
 RUNNING, FINISHED, DIVERGED = "running", "finished", "diverged"
 
@@ -54,6 +57,7 @@ class History:
         batch_loss: (steps, R) float32, the loss of each mini-batch before its update; nan where none was.
         step_count: Rows of batch_loss that are final.
         records: Per run, its records so far.
+        seconds: Per run and record, the computing that the run has cost so far.
         changes: What was changed on the way.
     """
 
@@ -61,7 +65,23 @@ class History:
         self.batch_loss = np.full((steps, runs), np.nan, dtype=np.float32)
         self.step_count = 0
         self.records: list[list[Record]] = [[] for _ in range(runs)]
+        self.seconds: list[list[float]] = [[] for _ in range(runs)]
         self.changes: list[Change] = []
+
+    def branch(self, run: int, rule: Optimizer, rules: Sequence[Optimizer]) -> History:
+        """A history of several runs that share the past of `run` and then follow `rules`."""
+        twin = History(len(rules), len(self.batch_loss))
+        twin.step_count = self.step_count
+        twin.batch_loss[: self.step_count] = self.batch_loss[: self.step_count, run : run + 1]
+        twin.records = [[r._replace(run=k) for r in self.records[run]] for k in range(len(rules))]
+        twin.seconds = [list(self.seconds[run]) for _ in rules]
+        past = [c for c in self.changes if c.run == run]
+        twin.changes = [c._replace(run=k) for k in range(len(rules)) for c in past]
+        for k, new in enumerate(rules):
+            for name in new.settings():
+                if name not in rule.settings() or getattr(rule, name) != getattr(new, name):
+                    twin.changes.append(Change(k, self.step_count, name, getattr(new, name)))
+        return twin
 
 
 CURVE = ("epoch", "raw", "smooth", "train", "valid", "lost", "changed", "learning_rate", "momentum")

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.config import Config
+from core.optimizers import Optimizer
+from core.registry import Interval
 
 if TYPE_CHECKING:
     from core.engine import Training
@@ -59,7 +61,7 @@ class Limits:
     grace: float = 20.0
 
 
-HOSTED = Limits(slots=1, shared=4, queue=16, per_owner=1, updates=1_000_000, seconds=120.0, kept=24)
+HOSTED = Limits(slots=1, shared=4, queue=16, per_owner=2, updates=1_000_000, seconds=120.0, kept=24)
 
 
 def limits() -> Limits:
@@ -80,7 +82,14 @@ class Job:
         seconds: Time spent training.
     """
 
-    def __init__(self, manager: Manager, configs: Sequence[Config], owner: str, pace: float | None) -> None:
+    def __init__(
+        self,
+        manager: Manager,
+        configs: Sequence[Config],
+        owner: str,
+        pace: float | None,
+        make: Callable[[], Training] | None,
+    ) -> None:
         self.id = secrets.token_urlsafe(9)
         self.configs = tuple(configs)
         self.owner = owner
@@ -91,6 +100,8 @@ class Job:
         self.watchers: set[str] = set()
         self.orphaned_at: float | None = time.monotonic()
         self._manager = manager
+        self._make = make
+        self._turning = threading.Lock()
         self._owed = 0
         self._changes: list[tuple[int, str, float]] = []
         self._rate = 1000.0  # steps a second, measured
@@ -104,13 +115,13 @@ class Job:
 
     @property
     def steps(self) -> int:
-        """Updates that the longest of each of its stacks makes, summed; what `done` counts towards."""
-        return sum(s.history.batch_loss.shape[0] for s in self.training.stacks) if self.training else 0
+        """Updates planned, counted once for each stack of runs; what `done` counts towards."""
+        return self.training.steps if self.training else 0
 
     @property
     def done(self) -> int:
         """Updates made so far, counted once for each stack."""
-        return sum(s.step for s in self.training.stacks) if self.training else 0
+        return self.training.done if self.training else 0
 
     @property
     def rate(self) -> float:
@@ -162,10 +173,25 @@ class Job:
             ValueError: The rule has no such setting.
         """
         rule = self.configs[run].optimizer
-        if name not in rule.settings():
-            raise ValueError(f"{name} is no setting of {rule.name}; it has {', '.join(rule.settings())}.")
-        rule.settings()[name].check(name, value)
+        record = rule.settings().get(name)
+        if not isinstance(record, Interval):
+            numbers = [key for key, known in rule.settings().items() if isinstance(known, Interval)]
+            raise ValueError(f"{name} is no number of {rule.name}; it has {', '.join(numbers)}.")
+        record.check(name, value)
         self._command(lambda: self._changes.append((run, name, value)))
+
+    def fork(self, rules: Sequence[Optimizer], owner: str, run: int = 0) -> Job:
+        """A new job in which one run goes on from where it is now, once with each rule; this one goes on too.
+
+        Raises:
+            ValueError: The run has not begun, or has ended.
+            Refused: Too many jobs are waiting.
+        """
+        with self._turning:
+            if self.training is None:
+                raise ValueError("Only a run that goes on can be forked; this one has not begun.")
+            branches = self.training.fork(run, rules)
+        return self._manager.submit(branches.configs, owner, pace=self.pace, make=lambda: branches)
 
     def wait(self, seconds: float = 0.5) -> None:
         """Waits, not for long, until the last commands have taken effect."""
@@ -204,29 +230,36 @@ class Job:
         return (self.state == RUNNING and self._due <= now) or (self.state == PAUSED and self._owed > 0)
 
     def _turn(self) -> None:
-        """Trains for a few milliseconds; the caller holds the job but not the lock."""
-        if self.training is None:
-            from core.engine import Training
-
-            self.training = Training(self.configs)
-        while self._changes:
-            self.training.change(*self._changes.pop(0))
-        begin = time.perf_counter()
-        before = self.done
-        if self.state == PAUSED:
-            steps, self._owed = self._owed, 0
-        else:
-            steps = max(1, int(self._rate * TURN))
-            if self.pace is not None:
-                steps = max(1, min(steps, int(self.pace * TURN)))
-        while self.training.active and (made := self.done - before) < steps:
-            self.training.advance(steps - made)
-        spent = time.perf_counter() - begin
+        """Trains for a few milliseconds; the worker has the job to itself but does not hold the lock."""
+        with self._turning:
+            training = self._prepared()
+            while self._changes:
+                training.change(*self._changes.pop(0))
+            begin, before = time.perf_counter(), training.done
+            steps = self._share()
+            while training.active and (made := training.done - before) < steps:
+                training.advance(steps - made)
+            made, spent = training.done - before, time.perf_counter() - begin
         self.seconds += spent
-        if made := self.done - before:
+        if made:
             self._rate += 0.3 * (made / max(spent, 1e-6) - self._rate)
             if self.pace is not None and self.state == RUNNING:
                 self._due = max(self._due, time.monotonic() - TURN) + made / self.pace
+
+    def _prepared(self) -> Training:
+        if self.training is None:
+            from core.engine import Training
+
+            self.training = self._make() if self._make else Training(self.configs)
+        return self.training
+
+    def _share(self) -> int:
+        """Updates to make in this turn."""
+        if self.state == PAUSED:
+            steps, self._owed = self._owed, 0
+            return steps
+        fastest = self._rate if self.pace is None else min(self._rate, self.pace)
+        return max(1, int(fastest * TURN))
 
 
 class Manager:
@@ -250,7 +283,14 @@ class Manager:
         atexit.register(self.close)
 
     def submit(
-        self, configs: Sequence[Config], owner: str = "", *, pace: float | None = None, paused: bool = False
+        self,
+        configs: Sequence[Config],
+        owner: str = "",
+        *,
+        pace: float | None = None,
+        paused: bool = False,
+        make: Callable[[], Training] | None = None,
+        updates: int | None = None,
     ) -> Job:
         """Takes on a job.
 
@@ -259,17 +299,19 @@ class Manager:
             owner: Who may command it.
             pace: Updates a second at the most.
             paused: Whether it waits for `step` or `resume`.
+            make: Makes the training in the job's first turn; of `configs` when None.
+            updates: How many it will make in all; of `configs` when None.
 
         Raises:
             Refused: It is too large, or too many are waiting.
         """
-        updates = sum(c.steps for c in configs)
+        updates = sum(c.steps for c in configs) if updates is None else updates
         if updates > self.limits.updates:
             raise Refused(
                 f"This would make {updates:,} updates; the limit is {self.limits.updates:,}. "
                 "Fewer epochs, or a larger batch size, make it fit."
             )
-        job = Job(self, configs, owner, pace)
+        job = Job(self, configs, owner, pace, make)
         with self.changed:
             mine = [j for j in self._jobs.values() if j.owner == owner and not j.over]
             for old in mine[: len(mine) + 1 - self.limits.per_owner]:
@@ -373,7 +415,7 @@ class Manager:
 
 
 def warm_up() -> None:
-    """Loads what training needs, and leaves each worker one thread of torch: more only get in each other's way."""
+    """Loads what training needs, and leaves each worker one thread of torch: more get in each other's way."""
     import torch
 
     import core.engine  # noqa: F401

@@ -1,4 +1,4 @@
-"""Starting points: a problem with settings worth looking at, and what to look at. The tutorials come first."""
+"""Starting points: a problem with settings worth looking at, and what to look at. Tutorials come first."""
 
 from __future__ import annotations
 
@@ -94,14 +94,14 @@ _MOMENTUM = {
 _add(
     "momentum-off",
     "Momentum tutorial, momentum 0",
-    "Five inputs, ten units, one output. The steep directions are learned at once, the flat ones hardly move.",
+    "Five inputs, ten units, one output. Steep directions are learned at once, flat ones hardly move.",
     momentum="0",
     **_MOMENTUM,
 )
 _add(
     "momentum-on",
     "Momentum tutorial, momentum 0.9",
-    "The same start and the same batches: the velocity builds up along the flat directions, the loss falls on.",
+    "The same start and the same batches: velocity builds up along the flat directions, the loss falls on.",
     momentum="0.9",
     **_MOMENTUM,
 )

@@ -14,7 +14,7 @@ from core.config import Config
 from core.history import CURVE, DIVERGED, Record, curve
 from core.optimizers import OPTIMIZERS
 from core.presets import PRESETS
-from core.registry import Choice, Flag, Word
+from core.registry import Choice, Flag, Interval, Word
 from pages import _controls as controls
 from pages import _frame  # noqa: F401
 from pages import _live as live
@@ -103,7 +103,11 @@ def command(name: str) -> None:
 def changed(word: str, value: object) -> None:
     """A hyperparameter was moved: a run that goes on follows it."""
     shown = job()
-    if mine(shown) and not shown.over and word in shown.configs[0].optimizer.settings():
+    if (
+        mine(shown)
+        and not shown.over
+        and isinstance(shown.configs[0].optimizer.settings().get(word), Interval)
+    ):
         shown.change(word, value)
 
 

@@ -16,6 +16,7 @@ from core.config import Config
 from core.engine.problem import Problem
 from core.engine.stack import Stack
 from core.history import DIVERGED, FINISHED, RUNNING, Change, History, Record
+from core.optimizers import Optimizer
 
 __all__ = ["DIVERGED", "FINISHED", "RUNNING", "Change", "History", "Record", "Training", "run", "train"]
 
@@ -73,6 +74,26 @@ class Training:
         stack = self.stacks[s]
         left = stack.steps_per_epoch - stack.step % stack.steps_per_epoch
         return self._numbered(s, stack.advance(left if steps is None else min(steps, left)))
+
+    def fork(self, run: int, rules: Sequence[Optimizer]) -> Training:
+        """A training in which one run goes on from here once with each rule; see `Stack.fork`."""
+        stack, seat = self.place(run)
+        branches = Training([])
+        branches.stacks = [stack.fork(seat, rules)]
+        branches.configs = list(branches.stacks[0].configs)
+        branches._runs = [list(range(len(rules)))]
+        branches._seats = {k: (0, k) for k in range(len(rules))}
+        return branches
+
+    @property
+    def steps(self) -> int:
+        """Updates planned: of the longest run of each stack, summed."""
+        return sum(len(stack.history.batch_loss) for stack in self.stacks)
+
+    @property
+    def done(self) -> int:
+        """Updates made so far, counted as in `steps`."""
+        return sum(stack.step for stack in self.stacks)
 
     def change(self, run: int, name: str, value: float) -> None:
         """Sets a hyperparameter of one run from its next step on; see `Stack.change`."""

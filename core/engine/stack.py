@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from itertools import groupby
 
@@ -25,12 +27,16 @@ RUNS_EVALUATED = 1 << 16  # and this many of all runs together, so that they sta
 
 @dataclass
 class Team:
-    """Neighbouring runs of a stack, rows `rows` of its tensors, that follow the same kind of rule."""
+    """Neighbouring runs of a stack, rows `rows` of its tensors, that follow the same kind of rule.
+
+    `seconds` is what its updates have cost so far, for each of its runs.
+    """
 
     rows: slice
     rule: Optimizer
     state: State
     scheduled: bool
+    seconds: float = 0.0
 
 
 class Stack:
@@ -61,6 +67,7 @@ class Stack:
         self.network = Network(first.layers, first.dataset.classes, first.dataset.image_shape)
         self._device, self._dtype = device, dtype
         self._frozen: dict[int, Tensor] = {}
+        self._seconds = 0.0
         self._load_data()
         seats = sorted(range(len(configs)), key=lambda seat: repr(stackable(self.rules[seat])))
         self._seat(seats, self._first_weights(seats))
@@ -114,6 +121,42 @@ class Stack:
         for team in self._teams:
             team.rule = stack([self.rules[s] for s in self._seats[team.rows]], self._params)
 
+    def fork(self, seat: int, rules: Sequence[Optimizer]) -> Stack:
+        """A stack in which one run goes on from here once with each rule, on the same batches.
+
+        A rule of the same kind takes over the velocity; another kind begins with none.
+
+        Raises:
+            ValueError: The run has ended.
+        """
+        if seat not in self._seats:
+            raise ValueError("Only a run that goes on can be forked; this one has ended.")
+        branch = copy(self)
+        at, team = self._seats.index(seat), next(t for t in self._teams if seat in self._seats[t.rows])
+        own = self._seeds.index(self.configs[seat].seed)
+        branch.configs = [replace(self.configs[seat], optimizer=rule) for rule in rules]
+        branch.rules = list(rules)
+        branch.history = self.history.branch(seat, self.rules[seat], rules)
+        branch._frozen = {}
+        branch._seeds, branch._problems = [self._seeds[own]], [self._problems[own]]
+        branch._shuffles = [_twin(self._shuffles[own])]
+        branch._begins = self._begins[:1]
+        branch._train = self._train[0][own : own + 1], self._train[1][own : own + 1]
+        branch._valid = self._valid[0][own : own + 1], self._valid[1][own : own + 1]
+        if self.step % self.steps_per_epoch:  # in the middle of an epoch, whose order is drawn
+            branch._orders = self._orders[own : own + 1] - self._begins[own]
+            branch._epoch = tuple(t[own : own + 1] for t in self._epoch)
+        seats = sorted(range(len(rules)), key=lambda k: repr(stackable(rules[k])))
+        branch._seat(seats, self._params[at].repeat(len(rules), 1))
+        branch._before = self._before[at].repeat(len(rules), 1)
+        branch._form_teams()
+        for new in branch._teams:
+            if stackable(new.rule) == stackable(team.rule):
+                runs = new.rows.stop - new.rows.start
+                new.state = tuple(t[at - team.rows.start].repeat(runs, 1) for t in team.state)
+            new.seconds = team.seconds
+        return branch
+
     @property
     def _seats(self) -> list[int]:
         return self._live[0]
@@ -157,20 +200,22 @@ class Stack:
         for _, group in groupby(self._seats, key=lambda seat: stackable(self.rules[seat])):
             seats = list(group)
             rows = slice(begin, begin + len(seats))
-            self._teams.append(self._team(seats, rows, None))
+            self._teams.append(self._team(seats, rows))
             begin = rows.stop
 
-    def _team(self, seats: list[int], rows: slice, state: State | None) -> Team:
+    def _team(self, seats: list[int], rows: slice, state: State | None = None, seconds: float = 0.0) -> Team:
         """The runs in `seats` as a team; its state starts anew when None."""
         rule = stack([self.rules[seat] for seat in seats], self._params)
-        moving = [c for c in (self.configs[seat] for seat in seats) if not _steady(c)]
-        return Team(rows, rule, rule.start(self._params[rows]) if state is None else state, bool(moving))
+        moving = any(not _steady(self.configs[seat]) for seat in seats)
+        return Team(rows, rule, rule.start(self._params[rows]) if state is None else state, moving, seconds)
 
     def _advance_once(self) -> list[Record]:
         at = self.step % self.steps_per_epoch
         if at == 0:
             self._shuffle()
+        begin, runs = time.perf_counter(), len(self._seats)
         loss, grads = self.network.loss_and_gradient(self._params, *self._batch(at))
+        self._seconds += (time.perf_counter() - begin) / runs
         fine = loss <= self._cap  # false for nan too
         records: list[Record] = []
         if not bool(fine.all()):
@@ -188,9 +233,11 @@ class Stack:
         now = self._params
         updates = []
         for team in self._teams:
+            begin = time.perf_counter()
             rule = self._scheduled(team)
             update, team.state = rule.update(now[team.rows], grads[team.rows], team.state, self.step)
             updates.append(update)
+            team.seconds += (time.perf_counter() - begin) / (team.rows.stop - team.rows.start)
         self._before = now
         self._live = (self._seats, now + (updates[0] if len(updates) == 1 else torch.cat(updates)))
 
@@ -275,7 +322,7 @@ class Stack:
             state = tuple(t[stay[team.rows]] for t in team.state)
             seats = [s for s, out in zip(self._seats[team.rows], leaving[team.rows], strict=True) if not out]
             if seats:
-                teams.append(self._team(seats, slice(begin, begin + len(seats)), state))
+                teams.append(self._team(seats, slice(begin, begin + len(seats)), state, team.seconds))
                 begin += len(seats)
         self._teams, self._before = teams, self._before[stay]
         self._seat(
@@ -299,8 +346,14 @@ class Stack:
             Record(seat, epoch, step, v[0], v[1], v[2], v[3], norm, status) for seat, v, norm, status in rows
         ]
         for record in records:
+            self.history.seconds[record.run].append(self._clock(record.run))
             self.history.records[record.run].append(record)
         return sorted(records)
+
+    def _clock(self, seat: int) -> float:
+        """Seconds of computing that one run has cost: a share of the gradients and of its team's updates."""
+        own = [team.seconds for team in self._teams if seat in self._seats[team.rows]]
+        return self._seconds + sum(own)
 
     @torch.no_grad()
     def _evaluate(self, params: Tensor) -> np.ndarray:
@@ -340,3 +393,8 @@ class Stack:
 def _steady(config: Config) -> bool:
     """Whether no schedule moves anything."""
     return config.schedule.constant and config.momentum_schedule.constant
+
+
+def _twin(source: torch.Generator) -> torch.Generator:
+    """A generator that goes on as `source` will."""
+    return torch.Generator().set_state(source.get_state())
