@@ -98,7 +98,8 @@ class Job:
         self.reason = ""
         self.seconds = 0.0
         self.watchers: set[str] = set()
-        self.orphaned_at: float | None = time.monotonic()
+        self.submitted_at = time.monotonic()
+        self.orphaned_at: float | None = self.submitted_at
         self._manager = manager
         self._make = make
         self._turning = threading.Lock()
@@ -144,8 +145,14 @@ class Job:
         self._command(lambda: self._set(PAUSED, (QUEUED, RUNNING)))
 
     def resume(self) -> None:
-        """Lets a paused job go on."""
-        self._command(lambda: self._set(QUEUED, (PAUSED,)))
+        """Lets a paused job go on; it waits behind those who wait already."""
+
+        def wait_again() -> None:
+            if self.state == PAUSED:
+                self._manager.to_the_end(self)
+                self.state = QUEUED
+
+        self._command(wait_again)
 
     def step(self, steps: int = 1) -> None:
         """Makes single updates of a paused job; pauses it first if it runs."""
@@ -204,17 +211,21 @@ class Job:
 
     def attach(self, watcher: str) -> None:
         """Counts a watcher in: a job without any is stopped after a while."""
-        self.watchers.add(watcher)
-        self.orphaned_at = None
+        with self._manager.changed:
+            self.watchers.add(watcher)
+            self.orphaned_at = None
 
     def detach(self, watcher: str) -> None:
         """Counts a watcher out."""
-        self.watchers.discard(watcher)
-        if not self.watchers:
-            self.orphaned_at = time.monotonic()
+        with self._manager.changed:
+            self.watchers.discard(watcher)
+            if not self.watchers:
+                self.orphaned_at = time.monotonic()
 
     def _quiet(self) -> bool:
-        return self.state == RUNNING or (not self._owed and self.id not in self._manager.busy)
+        if self.state == RUNNING:
+            return True
+        return not (self._wants_turn(0.0) or self.id in self._manager.busy)
 
     def _set(self, state: str, among: tuple[str, ...]) -> None:
         if self.state in among:
@@ -227,7 +238,11 @@ class Job:
             self._manager.changed.notify_all()
 
     def _wants_turn(self, now: float) -> bool:
-        return (self.state == RUNNING and self._due <= now) or (self.state == PAUSED and self._owed > 0)
+        if self.state == RUNNING:
+            return self._due <= now
+        return self.state == PAUSED and (
+            self._owed > 0 or (bool(self._changes) and self.training is not None)
+        )
 
     def _turn(self) -> None:
         """Trains for a few milliseconds; the worker has the job to itself but does not hold the lock."""
@@ -237,14 +252,15 @@ class Job:
                 training.change(*self._changes.pop(0))
             begin, before = time.perf_counter(), training.done
             steps = self._share()
-            while training.active and (made := training.done - before) < steps:
-                training.advance(steps - made)
+            while training.active and not self.over and (made := training.done - before) < steps:
+                training.advance(min(steps - made, max(1, int(self._rate * TURN))))
             made, spent = training.done - before, time.perf_counter() - begin
-        self.seconds += spent
         if made:
-            self._rate += 0.3 * (made / max(spent, 1e-6) - self._rate)
+            rate = made / max(spent, 1e-6)
+            self._rate += (0.3 if self.seconds else 1.0) * (rate - self._rate)
             if self.pace is not None and self.state == RUNNING:
                 self._due = max(self._due, time.monotonic() - TURN) + made / self.pace
+        self.seconds += spent
 
     def _prepared(self) -> Training:
         if self.training is None:
@@ -258,6 +274,8 @@ class Job:
         if self.state == PAUSED:
             steps, self._owed = self._owed, 0
             return steps
+        if not self.seconds:
+            return 1  # how long an update takes is not known yet
         fastest = self._rate if self.pace is None else min(self._rate, self.pace)
         return max(1, int(fastest * TURN))
 
@@ -279,7 +297,8 @@ class Manager:
         self._workers = [threading.Thread(target=self._work, name=name, daemon=True) for name in names]
         for worker in self._workers:
             worker.start()
-        threading.Thread(target=self._reap, name="reaper", daemon=True).start()
+        self._reaper = threading.Thread(target=self._reap, name="reaper", daemon=True)
+        self._reaper.start()
         atexit.register(self.close)
 
     def submit(
@@ -313,11 +332,15 @@ class Manager:
             )
         job = Job(self, configs, owner, pace, make)
         with self.changed:
-            mine = [j for j in self._jobs.values() if j.owner == owner and not j.over]
-            for old in mine[: len(mine) + 1 - self.limits.per_owner]:
-                old.state, old.reason = STOPPED, "A newer run took its place."
-            if sum(j.state == QUEUED for j in self._jobs.values()) >= self.limits.queue:
+            mine = sorted(
+                (j for j in self._jobs.values() if j.owner == owner and not j.over),
+                key=lambda j: j.submitted_at,
+            )
+            replaced = mine[: max(0, len(mine) + 1 - self.limits.per_owner)]
+            if sum(j.state == QUEUED for j in self._jobs.values() if j not in replaced) >= self.limits.queue:
                 raise Refused(f"{self.limits.queue} runs are waiting already; try again in a minute.")
+            for old in replaced:
+                old.state, old.reason = STOPPED, "A newer run took its place."
             if paused:
                 job.state = PAUSED
             self._jobs[job.id] = job
@@ -327,31 +350,43 @@ class Manager:
 
     def get(self, job_id: str) -> Job | None:
         """The job of that name, if it is still remembered."""
-        return self._jobs.get(job_id)
+        with self.changed:
+            return self._jobs.get(job_id)
 
     @property
     def active(self) -> int:
         """Jobs that are running or waiting to."""
-        return sum(job.state in (RUNNING, QUEUED) for job in list(self._jobs.values()))
+        with self.changed:
+            return sum(job.state in (RUNNING, QUEUED) for job in self._jobs.values())
 
     def position(self, job: Job) -> int:
         """The place of a job in the queue, from 1; 0 when it is not waiting."""
-        waiting = [j.id for j in list(self._jobs.values()) if j.state == QUEUED]
+        with self.changed:
+            waiting = [j.id for j in self._jobs.values() if j.state == QUEUED]
         return waiting.index(job.id) + 1 if job.id in waiting else 0
 
     def detach(self, watcher: str) -> None:
         """Counts a watcher out of all jobs."""
-        for job in list(self._jobs.values()):
-            if watcher in job.watchers:
-                job.detach(watcher)
+        with self.changed:
+            for job in self._jobs.values():
+                if watcher in job.watchers:
+                    job.detach(watcher)
+
+    def to_the_end(self, job: Job) -> None:
+        """Lets a job wait, or take its next turn, behind all others; the caller holds the lock."""
+        self._jobs[job.id] = self._jobs.pop(job.id)
 
     def close(self) -> None:
         """Stops all jobs and waits for the workers."""
         with self.changed:
             self._closing = True
+            for job in self._jobs.values():
+                if not job.over:
+                    job.state, job.reason = STOPPED, "Stopped because the app was closed."
             self.changed.notify_all()
-        for worker in self._workers:
-            worker.join(timeout=10)
+        for thread in (*self._workers, self._reaper):
+            thread.join(timeout=10)
+        atexit.unregister(self.close)
 
     def _work(self) -> None:
         while (job := self._next()) is not None:
@@ -376,7 +411,7 @@ class Manager:
                 for job in self._jobs.values():
                     if job.id not in self.busy and job._wants_turn(now):
                         self.busy.add(job.id)
-                        self._jobs[job.id] = self._jobs.pop(job.id)  # to the end of the round
+                        self.to_the_end(job)
                         return job
                 dues = [j._due for j in self._jobs.values() if j.state == RUNNING and j.id not in self.busy]
                 self.changed.wait(max(0.001, min(dues) - now) if dues else None)
@@ -400,13 +435,16 @@ class Manager:
 
     def _reap(self) -> None:
         """Stops what nobody has watched for a while."""
-        while not self._closing:
-            time.sleep(min(1.0, self.limits.grace / 4))
-            now = time.monotonic()
-            for job in list(self._jobs.values()):
-                alone = job.orphaned_at is not None and now - job.orphaned_at > self.limits.grace
-                if alone and not job.over:
-                    job.stop("Stopped because nobody was watching.")
+        look = time.monotonic()
+        with self.changed:
+            while not self._closing:
+                look += min(1.0, self.limits.grace / 4)
+                self.changed.wait_for(lambda: self._closing, timeout=look - time.monotonic())
+                now = time.monotonic()
+                for job in self._jobs.values():
+                    alone = job.orphaned_at is not None and now - job.orphaned_at > self.limits.grace
+                    if alone and not job.over:
+                        job.stop("Stopped because nobody was watching.")
 
     def _forget(self) -> None:
         over = [job for job in self._jobs.values() if job.over and not job.watchers]
