@@ -1,4 +1,4 @@
-"""From records to plain sentences: what a run did, how far its learning rate may go, and why it was lost."""
+"""From records to plain sentences: what a run did, why it was lost, which rival was better and how surely."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from core.compare import Comparison, Summary, estimate, paired
 from core.config import Config
 from core.history import DIVERGED, FINISHED, Record
 from core.optimizers import SGD, Momentum, Nesterov
@@ -219,3 +220,119 @@ def _within(config: Config, limit: Ceiling | None) -> str:
     where = "here" if limit.kind == EXACT else "at the first weights"
     known = f"The largest learning rate that holds {where} is about {digits(limit.learning_rate)}."
     return f"{known} This one is above it." if share > 1 else known
+
+
+def comparison(
+    compared: Comparison, summaries: Sequence[Summary], target: float, controls: dict[int, Summary]
+) -> str:
+    """What a comparison shows, and how sure that is.
+
+    A rival counts as better when the 95 % interval of the paired difference leaves out zero: first by its
+    last loss, then by its epochs to the target.
+
+    Args:
+        compared: What was compared.
+        summaries: One for each rival, in their order.
+        target: The loss that counts as reached.
+        controls: For rivals with momentum, plain SGD with steps as long.
+    """
+    names = _names(summaries)
+    alive = [k for k, s in enumerate(summaries) if np.isfinite(s.final).any()]
+    if not alive:
+        return "Every rival diverged for every seed: only smaller learning rates can show anything."
+    order = sorted(alive, key=lambda k: estimate(summaries[k].final).mean)
+    best = order[0]
+    said = _ranking(summaries, names, order, target)
+    said += [_control(summaries[best], names[best], controls.get(best), compared)]
+    said += [_fate(summary, name) for summary, name in zip(summaries, names, strict=True) if summary.diverged]
+    if compared.mode == "tuned":
+        said.append(_nested(summaries, names))
+    return " ".join(filter(None, said))
+
+
+def _names(summaries: Sequence[Summary]) -> list[str]:
+    """Titles of the rules, with their numbers where two rivals follow the same rule."""
+    titles = [s.rule.title for s in summaries]
+    return [_long_name(s) if titles.count(t) > 1 else t for s, t in zip(summaries, titles, strict=True)]
+
+
+def _long_name(summary: Summary) -> str:
+    rule = summary.rule
+    word = rule.momentum_name
+    numbers = f"η {digits(rule.learning_rate)}" + (f", {digits(getattr(rule, word))}" if word else "")
+    return f"{rule.title} ({numbers})"
+
+
+def _ranking(summaries: Sequence[Summary], names: list[str], order: list[int], target: float) -> list[str]:
+    best = order[0]
+    winner, loss = summaries[best], digits(estimate(summaries[best].final).mean)
+    if len(order) == 1:
+        return [f"Only {names[best]} held, at {loss}."]
+    others = ", ".join(f"{names[k]} {digits(estimate(summaries[k].final).mean)}" for k in order[1:])
+    if winner.seeds == 1:
+        return [
+            f"{names[best]} ended lowest at {loss} ({others}), but one seed proves little: 5 give an interval."
+        ]
+    ties = [k for k in order[1:] if not _surely_below(winner.final, summaries[k].final)]
+    if not ties:
+        return [f"{names[best]} ended lowest: {loss} against {others}, surely so over {winner.seeds} seeds."]
+    level = _list([names[k] for k in sorted([best, *ties])])
+    ended = f"{level} cannot be told apart by where they end, about {loss}."
+    return [ended, _speed(summaries, names, [best, *ties], target)]
+
+
+def _speed(summaries: Sequence[Summary], names: list[str], level: list[int], target: float) -> str:
+    """Who of those that end alike comes first to the target."""
+    there = [k for k in level if summaries[k].reached == summaries[k].seeds]
+    if not there:
+        return f"None of them reached {digits(target)} with every seed."
+    times = {k: estimate(summaries[k].epochs) for k in there}
+    first = min(there, key=lambda k: times[k].mean)
+    slower = [k for k in there if k != first and _surely_below(summaries[first].epochs, summaries[k].epochs)]
+    late = [k for k in level if k not in there]
+    if not slower and not late:
+        return f"They reach {digits(target)} equally fast, in about {digits(times[first].mean)} epochs."
+    rest = [f"{names[k]} {digits(times[k].mean)}" for k in slower]
+    rest += [f"{names[k]} in {summaries[k].reached} of {summaries[k].seeds} seeds only" for k in late]
+    return f"{names[first]} reached {digits(target)} in {digits(times[first].mean)} epochs, {_list(rest)}."
+
+
+def _control(winner: Summary, name: str, control: Summary | None, compared: Comparison) -> str:
+    """Whether the winner's momentum did more than lengthen its steps."""
+    if control is None or winner.seeds < 2:
+        return ""
+    as_long = f"Plain SGD with steps as long (η {digits(control.rule.learning_rate)})"
+    if control.diverged == 1:
+        return f"{as_long} diverges: here momentum holds steps that SGD cannot."
+    sooner = _surely_below(winner.epochs, control.epochs) or (winner.reached > 0 and control.reached == 0)
+    if _surely_below(winner.final, control.final) or sooner:
+        return f"{as_long} does not do as well: the gain is more than longer steps."
+    return f"{as_long} does as well: the gain is the longer step, not the momentum itself."
+
+
+def _fate(summary: Summary, name: str) -> str:
+    lost = round(summary.diverged * summary.seeds)
+    return f"{name} diverged for {'all' if lost == summary.seeds else f'{lost} of'} {summary.seeds} seeds."
+
+
+def _nested(summaries: Sequence[Summary], names: list[str]) -> str:
+    """Tuned momentum includes SGD, at momentum 0, so it must not lose to it."""
+    plain = next((s for s in summaries if isinstance(s.rule, SGD)), None)
+    for summary, name in zip(summaries, names, strict=True):
+        nested = isinstance(summary.rule, (Momentum, Nesterov))
+        if plain is not None and nested and _surely_below(plain.final, summary.final):
+            return (
+                f"Tuned {name} lost to tuned SGD although it includes it (at momentum 0): the search had "
+                "too few trials for two settings, so this says more about the search than about the rule."
+            )
+    return ""
+
+
+def _surely_below(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether a lies below b over the seeds that have both, with 95 % confidence."""
+    difference = paired(a, b)
+    return difference.n > 1 and difference.high < 0
+
+
+def _list(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(words[:-1]), words[-1] if words else ""]))

@@ -1,0 +1,417 @@
+"""Comparisons: several rules on one problem, several seeds at once, and the numbers that they come to.
+
+All rivals of a seed share data, split, first weights and batches; only the rule differs (design, section 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from core.config import Config
+from core.history import DIVERGED, Record
+from core.optimizers import OPTIMIZERS, SGD, Adam, Momentum, Nesterov, Optimizer
+from core.registry import Interval, OutOfRange
+
+if TYPE_CHECKING:
+    from core.engine import Training
+
+FEWEST, MOST = 2, 8
+SEEDS = Interval(
+    "n", 5, 1, 32, integer=True, help="Runs of each rival: more make the band and the interval surer."
+)
+ROWS = 120  # epochs drawn at the most
+RESAMPLES = 4000
+
+
+class Mode(NamedTuple):
+    """A way to be fair.
+
+    Attributes:
+        title: The words on the page.
+        proves: What a comparison in this mode can show, as a sentence.
+    """
+
+    title: str
+    proves: str
+
+
+MODES = {
+    "own": Mode("As set", "Each rival has its own settings; what they show holds for these settings only."),
+    "same": Mode(
+        "Same rate",
+        "All have the first rival's learning rate. Momentum 0.9 then takes steps ten times as long, so a win "
+        "may be no more than that.",
+    ),
+    "effective": Mode(
+        "Same effective step",
+        "The learning rate is set so that η / (1 - μ) is the first rival's. What is left is what momentum "
+        "itself does; rules that divide by the gradient's size keep their own rate.",
+    ),
+    "tuned": Mode(
+        "Each tuned",
+        "Every rival first searches its own rate and momentum, with one budget, on other seeds.",
+    ),
+}
+
+
+class NoComparison(ValueError):
+    """Rivals that cannot be compared; the text says why."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared.
+
+    Attributes:
+        base: The problem; its rule is not used.
+        rivals: Two to eight rules, all different; the first is the baseline.
+        seeds: Runs of each rival, with the seeds from base.seed on.
+        mode: A key of MODES.
+    """
+
+    base: Config
+    rivals: tuple[Optimizer, ...]
+    seeds: int = 5
+    mode: str = "own"
+
+    def __post_init__(self) -> None:
+        if not FEWEST <= len(self.rivals) <= MOST:
+            raise NoComparison(f"rivals must be {FEWEST} to {MOST}, got {len(self.rivals)}.")
+        SEEDS.check("seeds", self.seeds)
+        twins = [a.title for k, a in enumerate(self.rules) if a in self.rules[:k]]
+        if twins and self.mode != "tuned":
+            how = "" if self.mode == "own" else f" in mode “{MODES[self.mode].title}”"
+            raise NoComparison(
+                f"rivals must differ, but {twins[0]} stands there twice with the same settings{how}."
+            )
+
+    @cached_property
+    def rules(self) -> tuple[Optimizer, ...]:
+        """The rivals with what the mode makes of their learning rates."""
+        first = self.rivals[0]
+        if self.mode == "same":
+            return tuple(replace(rule, learning_rate=first.learning_rate) for rule in self.rivals)
+        step = first.effective_step
+        if self.mode == "effective" and step:
+            return tuple(_with_step(rule, step) for rule in self.rivals)
+        return self.rivals
+
+    @cached_property
+    def controls(self) -> dict[int, SGD]:
+        """Plain SGD with the effective step of each rival that has momentum: is its gain more than that?"""
+        if self.mode == "tuned":
+            return {}
+        steps = {k: rule.effective_step for k, rule in enumerate(self.rules) if _has_momentum(rule)}
+        return {k: SGD(learning_rate=step) for k, step in steps.items() if step}
+
+    def configs(self, rules: Sequence[Optimizer] | None = None) -> list[Config]:
+        """One config for each rule and seed, the seeds of a rule together."""
+        rules = [*self.rules, *self.controls.values()] if rules is None else rules
+        first = self.base.seed
+        return [
+            replace(self.base, optimizer=rule, seed=first + s) for rule in rules for s in range(self.seeds)
+        ]
+
+
+def _has_momentum(rule: Optimizer) -> bool:
+    return isinstance(rule, (Momentum, Nesterov)) and rule.momentum > 0
+
+
+def _with_step(rule: Optimizer, step: float) -> Optimizer:
+    own = rule.effective_step
+    return replace(rule, learning_rate=rule.learning_rate * step / own) if own else rule
+
+
+@dataclass(frozen=True)
+class Rivals:
+    """The setting that names the rivals in a link: sgd:learning_rate=0.1,momentum:learning_rate=0.1."""
+
+    default: tuple[Optimizer, ...] = (SGD(), Momentum(), Nesterov(), Adam(learning_rate=0.01))
+    help: str = "Two to eight rules, each with its settings."
+
+    def parse(self, name: str, text: str) -> tuple[Optimizer, ...]:
+        return self.check(name, tuple(_rule(part) for part in text.split(",") if part))
+
+    def check(self, name: str, value: tuple[Optimizer, ...]) -> tuple[Optimizer, ...]:
+        if not FEWEST <= len(value) <= MOST:
+            raise OutOfRange(f"{name} must be {FEWEST} to {MOST} rules, got {len(value)}.")
+        return value
+
+    def text(self, value: tuple[Optimizer, ...]) -> str:
+        return ",".join(_words(rule) for rule in value)
+
+
+def _rule(text: str) -> Optimizer:
+    name, *pairs = text.split(":")
+    kind = OPTIMIZERS[name]
+    given: dict[str, Any] = {}
+    for pair in pairs:
+        key, _, value = pair.partition("=")
+        if key not in kind.settings():
+            raise OutOfRange(f"{name} has no {key!r}; it has {', '.join(kind.settings())}.")
+        given[key] = kind.settings()[key].parse(key, value)
+    return kind(**given)
+
+
+def _words(rule: Optimizer) -> str:
+    records = rule.settings().items()
+    given = [f"{k}={r.text(getattr(rule, k))}" for k, r in records if getattr(rule, k) != r.default]
+    return ":".join([rule.name, *given])
+
+
+def label(rule: Optimizer) -> str:
+    """A rule in a legend: its title, rate and momentum."""
+    words = [rule.title, f"η {rule.learning_rate:.3g}"]
+    word = rule.momentum_name
+    if word and (getattr(rule, word) or isinstance(rule, (Momentum, Nesterov))):
+        record = rule.settings()[word]
+        words.append(f"{getattr(record, 'symbol', '')} {getattr(rule, word):.3g}")
+    return " · ".join(words)
+
+
+@dataclass(frozen=True, eq=False)
+class Measures:
+    """What the runs of a comparison came to so far; R rules, S seeds, E + 1 epochs with that before training.
+
+    Attributes:
+        loss: (R, S, E + 1), of the validation part, or of the training part when there is no other; nan where
+            a run has not come or has diverged.
+        train: The same of the training part.
+        metric: (R, S), the last share of right classes or R².
+        seconds: (R, S, E + 1), the computing that each run has cost.
+        diverged: (R, S), whether the run has diverged.
+        lost: (R, S), the last finite loss of those that have, else nan.
+    """
+
+    loss: np.ndarray
+    train: np.ndarray
+    metric: np.ndarray
+    seconds: np.ndarray
+    diverged: np.ndarray
+    lost: np.ndarray
+
+
+def measure(training: Training, rules: int, seeds: int, epochs: int) -> Measures:
+    """Reads the records of a training of `rules` x `seeds` runs, in that order; it may go on meanwhile."""
+    loss, train, seconds = (np.full((rules, seeds, epochs + 1), np.nan) for _ in range(3))
+    metric, lost = (np.full((rules, seeds), np.nan) for _ in range(2))
+    diverged = np.zeros((rules, seeds), dtype=bool)
+    for run in range(rules * seeds):
+        at = divmod(run, seeds)
+        stack, seat = training.place(run)
+        records: list[Record] = stack.history.records[seat][:]
+        for record, second in zip(records, stack.history.seconds[seat], strict=False):
+            judged = record.valid_loss if np.isfinite(record.valid_loss) else record.train_loss
+            if record.status == DIVERGED:
+                diverged[at], lost[at] = True, judged
+                continue
+            loss[at][record.epoch], train[at][record.epoch] = judged, record.train_loss
+            seconds[at][record.epoch] = second
+            metric[at] = record.valid_metric if np.isfinite(record.valid_metric) else record.train_metric
+    return Measures(loss, train, metric, seconds, diverged, lost)
+
+
+def curves(
+    measures: Measures, rules: int, config: Config, axis: str = "epochs", what: str = "loss"
+) -> pd.DataFrame:
+    """What is drawn of a comparison: for each rule the mean over seeds, the lowest and the highest.
+
+    A seed that has diverged is left out from there on, and what it did above the others' losses is not drawn,
+    so that it never stretches their axis.
+
+    Args:
+        measures: Of at least `rules` rules.
+        rules: How many are drawn.
+        config: One of the runs, for the lengths of an epoch.
+        axis: "epochs", "updates", "gradients" (rows seen) or "seconds" (of computing, measured).
+        what: "loss" (validation) or "train".
+
+    Returns:
+        Columns x, and m0 l0 h0 lost0 … for each rule, float32; at most about ROWS rows for each rule.
+    """
+    values = getattr(measures, what)[:rules].copy()
+    calm = values[~measures.diverged[:rules]]
+    with np.errstate(invalid="ignore"):
+        if np.isfinite(calm).any():
+            values[values > 1.25 * np.nanmax(calm)] = np.nan
+    epochs = values.shape[2] - 1
+    stride = max(1, -(-epochs // ROWS))
+    keep = np.unique(np.append(np.arange(0, epochs + 1, stride), epochs))
+    lengths = {"epochs": 1, "updates": config.steps_per_epoch, "gradients": config.train_rows}
+    frames = []
+    for k in range(rules):
+        seen = np.isfinite(values[k]).any(0)
+        mean, low, high = (_over_seeds(f, values[k]) for f in (np.nanmean, np.nanmin, np.nanmax))
+        x = (
+            _over_seeds(np.nanmean, measures.seconds[k])
+            if axis == "seconds"
+            else np.arange(epochs + 1.0) * lengths[axis]
+        )
+        rows = keep[seen[keep]]
+        frame = pd.DataFrame({"x": x[rows], f"m{k}": mean[rows], f"l{k}": low[rows], f"h{k}": high[rows]})
+        if measures.diverged[k].any():
+            dead = values[k][measures.diverged[k]]
+            last = max(
+                (int(np.flatnonzero(np.isfinite(run))[-1]) for run in dead if np.isfinite(run).any()),
+                default=0,
+            )
+            mark = _over_seeds(np.nanmean, dead)[last]
+            frame = pd.concat([frame, pd.DataFrame({"x": [x[last]], f"lost{k}": [mark]})])
+        frames.append(frame)
+    end = np.nanmax(measures.seconds, initial=0.0) if axis == "seconds" else epochs * lengths[axis]
+    frames.append(pd.DataFrame({"x": [0.0, end]}))
+    columns = ["x", *(f"{c}{k}" for k in range(rules) for c in ("m", "l", "h", "lost"))]
+    table = pd.concat(frames).groupby("x", as_index=False).first() if axis != "seconds" else pd.concat(frames)
+    return table.reindex(columns=columns).sort_values("x", ignore_index=True).astype("float32")
+
+
+def _over_seeds(reduce: Any, values: np.ndarray) -> np.ndarray:
+    """A reduction over seeds, (S, E + 1) -> (E + 1,); nan where no seed has a value."""
+    out = np.full(values.shape[1], np.nan)
+    seen = np.isfinite(values).any(0)
+    out[seen] = reduce(values[:, seen], axis=0)
+    return out
+
+
+class Estimate(NamedTuple):
+    """A mean over seeds.
+
+    Attributes:
+        mean: Over the n values; nan when there are none.
+        low, high: The 95 % interval of the mean by bootstrap; nan with fewer than two values.
+        n: How many values there were.
+    """
+
+    mean: float
+    low: float
+    high: float
+    n: int
+
+
+def estimate(values: np.ndarray) -> Estimate:
+    """The mean of the finite values, with its percentile-bootstrap interval.
+
+    References:
+        B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
+    """
+    known = values[np.isfinite(values)]
+    if len(known) == 0:
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    if len(known) == 1:
+        return Estimate(float(known[0]), np.nan, np.nan, 1)
+    draws = np.random.default_rng(0).integers(len(known), size=(RESAMPLES, len(known)))
+    low, high = np.percentile(known[draws].mean(1), [2.5, 97.5])
+    return Estimate(float(known.mean()), float(low), float(high), len(known))
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """One rival in numbers; arrays are per seed, nan where a seed diverged or missed.
+
+    Attributes:
+        rule: The rival.
+        final, best, train, metric, area: Last loss, lowest loss, last training loss, last metric, and the
+            mean loss over all epochs.
+        epochs: The first epoch at or below the target.
+        diverged: Share of seeds that diverged.
+    """
+
+    rule: Optimizer
+    final: np.ndarray
+    best: np.ndarray
+    train: np.ndarray
+    metric: np.ndarray
+    area: np.ndarray
+    epochs: np.ndarray
+    diverged: float
+
+    @property
+    def seeds(self) -> int:
+        """How many runs there were."""
+        return len(self.final)
+
+    @property
+    def reached(self) -> int:
+        """How many seeds came to the target."""
+        return int(np.isfinite(self.epochs).sum())
+
+
+def usual_target(measures: Measures, rules: int) -> float:
+    """A loss 95 % of the way from the first to the lowest that any rival has on average, or nan."""
+    means = np.array([_over_seeds(np.nanmean, loss) for loss in measures.loss[:rules]])
+    if not np.isfinite(means).any():
+        return float("nan")
+    first = float(np.nanmean(means[:, 0]))
+    return first - 0.95 * (first - float(np.nanmin(means)))
+
+
+def summarise(measures: Measures, rules: Sequence[Optimizer], target: float) -> list[Summary]:
+    """One summary for each rule. A loss counts only of runs that did not diverge."""
+    out = []
+    for k, rule in enumerate(rules):
+        dead = measures.diverged[k]
+        loss, train = (np.where(dead[:, None], np.nan, a[k]) for a in (measures.loss, measures.train))
+        hit = loss <= target
+        first = np.where(hit.any(1), hit.argmax(1).astype(float), np.nan)
+        last = [_last(runs) for runs in (loss, train)]
+        best, area = (_per_seed(f, loss) for f in (np.nanmin, np.nanmean))
+        metric = np.where(dead, np.nan, measures.metric[k])
+        out.append(Summary(rule, last[0], best, last[1], metric, area, first, float(dead.mean())))
+    return out
+
+
+def paired(a: np.ndarray, b: np.ndarray) -> Estimate:
+    """The mean of a - b over the seeds that have both."""
+    return estimate(a - b)
+
+
+def _per_seed(reduce: Any, values: np.ndarray) -> np.ndarray:
+    return _over_seeds(reduce, values.T)
+
+
+def _last(values: np.ndarray) -> np.ndarray:
+    """The last finite value of each run, (S, E + 1) -> (S,)."""
+    known = np.isfinite(values)
+    at = values.shape[1] - 1 - known[:, ::-1].argmax(1)
+    return np.where(known.any(1), values[np.arange(len(values)), at], np.nan)
+
+
+def table(summaries: Sequence[Summary], loss: str = "Validation loss") -> pd.DataFrame:
+    """The numbers of a comparison for a person: means with their intervals; misses are misses."""
+    base = summaries[0]
+    rows = []
+    for summary in summaries:
+        n = summary.seeds
+        missed = f"missed by {n - summary.reached} of {n}" if summary.reached < n else ""
+        times = estimate(summary.epochs)
+        rows.append(
+            {
+                "Rival": label(summary.rule),
+                f"{loss}, last": shown(estimate(summary.final)),
+                "Best": shown(estimate(summary.best)),
+                "Training loss": shown(estimate(summary.train)),
+                "Metric": shown(estimate(summary.metric)),
+                "Epochs to target": " · ".join(filter(None, [shown(times) if times.n else "", missed])),
+                "Mean over epochs": shown(estimate(summary.area)),
+                "Against the first": ""
+                if summary is base
+                else shown(paired(summary.final, base.final), sign=True),
+                "Diverged": f"{summary.diverged:.0%}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def shown(value: Estimate, sign: bool = False) -> str:
+    """A mean with its interval, in three digits."""
+    if value.n == 0:
+        return "–"
+    form = "+.3g" if sign else ".3g"
+    interval = f" [{value.low:{form}}, {value.high:{form}}]" if np.isfinite(value.low) else ""
+    return f"{value.mean:{form}}{interval}"
