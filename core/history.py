@@ -84,6 +84,7 @@ class History:
         return twin
 
 
+MARKS = 64  # changes drawn at the most
 CURVE = ("epoch", "raw", "smooth", "train", "valid", "lost", "changed", "learning_rate", "momentum")
 
 
@@ -98,7 +99,7 @@ def curve(history: History, run: int, steps_per_epoch: int, epochs: int, points:
         run: The run's place in the history.
         steps_per_epoch: Updates in an epoch.
         epochs: Planned; an empty row there keeps the axis still.
-        points: About how many rows are for mini-batches; half as many at most are for epochs.
+        points: Rows for the mini-batches of a long run, up to twice as many; half as many at most for epochs.
 
     Returns:
         The columns of `CURVE`, float32, sorted by epoch; nan where a row has no such value. `smooth` is the
@@ -110,7 +111,7 @@ def curve(history: History, run: int, steps_per_epoch: int, epochs: int, points:
     steps = _extremes(loss[:alive], points // 2)
     records = history.records[run][:]
     keep = _thinned(len(records), points // 2)
-    changes = [c for c in history.changes if c.run == run]
+    changes = _last_of_each_step([c for c in history.changes if c.run == run])
     table = np.full((len(steps) + len(keep) + len(changes), len(CURVE)), np.nan, dtype=np.float32)
     table[: len(steps), 0] = steps / steps_per_epoch
     table[: len(steps), 1] = loss[steps]
@@ -124,13 +125,18 @@ def curve(history: History, run: int, steps_per_epoch: int, epochs: int, points:
         at = min(change.step, alive - 1)
         table[row, 0] = change.step / steps_per_epoch
         table[row, 6] = loss[at] if at >= 0 else np.nan
-        table[row, CURVE.index("learning_rate" if change.name == "learning_rate" else "momentum")] = (
-            change.value
-        )
+        if change.name in CURVE:
+            table[row, CURVE.index(change.name)] = change.value
     ends = np.full((2, len(CURVE)), np.nan, dtype=np.float32)
     ends[:, 0] = 0, epochs
     table = np.concatenate([table, ends])
     return pd.DataFrame(table[np.argsort(table[:, 0], kind="stable")], columns=list(CURVE))
+
+
+def _last_of_each_step(changes: Sequence[Change]) -> list[Change]:
+    """What was set in the end where a value was set several times between two steps, thinned to `MARKS`."""
+    last = list({(change.step, change.name): change for change in changes}.values())
+    return [last[k] for k in _thinned(len(last), MARKS)]
 
 
 def _extremes(values: np.ndarray, bins: int) -> np.ndarray:
