@@ -9,5 +9,8 @@ from pages import _live
 st.set_page_config(page_title="Momentum Lab", page_icon="pages/icon.png", layout="wide")
 st.html(Path(__file__).parent / "pages" / "style.css")
 _live.session()
-pages = [st.Page("pages/train.py", title="Train", icon=":material/play_arrow:", default=True)]
+pages = [
+    st.Page("pages/train.py", title="Train", default=True),
+    st.Page("pages/compare.py", title="Compare"),
+]
 st.navigation(pages, position="top").run()

@@ -80,6 +80,7 @@ class Job:
         training: The runs; None until its first turn.
         reason: Why it ended early, as a sentence.
         seconds: Time spent training.
+        subject: What its runs are for, if anything: the page's own affair.
     """
 
     def __init__(
@@ -89,6 +90,8 @@ class Job:
         owner: str,
         pace: float | None,
         make: Callable[[], Training] | None,
+        seconds: float | None = None,
+        subject: object = None,
     ) -> None:
         self.id = secrets.token_urlsafe(9)
         self.configs = tuple(configs)
@@ -101,7 +104,9 @@ class Job:
         self.submitted_at = time.monotonic()
         self.orphaned_at: float | None = self.submitted_at
         self._manager = manager
+        self.subject = subject
         self._make = make
+        self._least = seconds
         self._turning = threading.Lock()
         self._owed = 0
         self._changes: list[tuple[int, str, float]] = []
@@ -187,7 +192,7 @@ class Job:
         record.check(name, value)
         self._command(lambda: self._changes.append((run, name, value)))
 
-    def fork(self, rules: Sequence[Optimizer], owner: str, run: int = 0) -> Job:
+    def fork(self, rules: Sequence[Optimizer], owner: str, run: int = 0, subject: object = None) -> Job:
         """A new job in which one run goes on from where it is now, once with each rule; this one goes on too.
 
         Raises:
@@ -198,7 +203,9 @@ class Job:
             if self.training is None:
                 raise ValueError("Only a run that goes on can be forked; this one has not begun.")
             branches = self.training.fork(run, rules)
-        return self._manager.submit(branches.configs, owner, pace=self.pace, make=lambda: branches)
+        return self._manager.submit(
+            branches.configs, owner, pace=self.pace, make=lambda: branches, subject=subject
+        )
 
     def wait(self, seconds: float = 0.5) -> None:
         """Waits, not for long, until the last commands have taken effect."""
@@ -267,6 +274,8 @@ class Job:
             from core.engine import Training
 
             self.training = self._make() if self._make else Training(self.configs)
+            if self._least:
+                self.pace = self.training.steps / self._least
         return self.training
 
     def _share(self) -> int:
@@ -308,8 +317,10 @@ class Manager:
         *,
         pace: float | None = None,
         paused: bool = False,
+        seconds: float | None = None,
         make: Callable[[], Training] | None = None,
         updates: int | None = None,
+        subject: object = None,
     ) -> Job:
         """Takes on a job.
 
@@ -318,8 +329,10 @@ class Manager:
             owner: Who may command it.
             pace: Updates a second at the most.
             paused: Whether it waits for `step` or `resume`.
+            seconds: How long it takes at least; it sets the pace.
             make: Makes the training in the job's first turn; of `configs` when None.
             updates: How many it will make in all; of `configs` when None.
+            subject: Kept with the job for whoever shows it.
 
         Raises:
             Refused: It is too large, or too many are waiting.
@@ -330,7 +343,7 @@ class Manager:
                 f"This would make {updates:,} updates; the limit is {self.limits.updates:,}. "
                 "Fewer epochs, or a larger batch size, make it fit."
             )
-        job = Job(self, configs, owner, pace, make)
+        job = Job(self, configs, owner, pace, make, seconds, subject)
         with self.changed:
             mine = sorted(
                 (j for j in self._jobs.values() if j.owner == owner and not j.over),

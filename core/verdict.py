@@ -271,7 +271,7 @@ def _ranking(summaries: Sequence[Summary], names: list[str], order: list[int], t
     others = ", ".join(f"{names[k]} {digits(estimate(summaries[k].final).mean)}" for k in order[1:])
     if winner.seeds == 1:
         return [
-            f"{names[best]} ended lowest at {loss} ({others}), but one seed proves little: 5 give an interval."
+            f"{names[best]} ended lowest at {loss} ({others}), but one seed gives no interval; take 5."
         ]
     ties = [k for k in order[1:] if not _surely_below(winner.final, summaries[k].final)]
     if not ties:

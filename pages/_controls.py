@@ -74,6 +74,14 @@ def settings() -> dict[str, str]:
     return {word: text for word, text in words().items() if word not in OWN}
 
 
+def replace_words(new: dict[str, str], page: dict[str, Setting], kept: Sequence[str]) -> None:
+    """Takes over all words of a preset; those of other pages stay, and `kept` of this one."""
+    touch()
+    stay = {k: v for k, v in words().items() if (k in OWN and k not in page) or k in kept}
+    st.session_state["words"] = stay | new
+    st.session_state["wrong"] = []
+
+
 def config() -> Config:
     """What the words say to run."""
     return Config.read(settings())[0]
@@ -249,6 +257,30 @@ def control(word: str, record: Setting, changed: Changed | None = None) -> None:
         show(key, float(current))
         low, high = min(low, current), max(high, current)
         st.slider(label(word), float(low), float(high), step=(high - low) / 100, on_change=take, **common)
+
+
+def segments(word: str, record: Choice, title: Callable[[str], str], changed: Changed | None = None) -> None:
+    """A row of choices of which one is taken."""
+    key = f"w_{word}"
+    show(key, value(word, record))
+
+    def take() -> None:
+        if stale(key):
+            touch()
+        else:
+            put(word, record, st.session_state[key])
+            if changed:
+                changed(word, st.session_state[key])
+
+    st.segmented_control(
+        label(word),
+        record.options,
+        key=key,
+        format_func=title,
+        required=True,
+        label_visibility="collapsed",
+        on_change=take,
+    )
 
 
 def dial(word: str, record: Interval, grid: Sequence[float], changed: Changed) -> None:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from itertools import cycle
+from typing import Any
 
 import streamlit as st
 
 from core import jobs
+from core.config import Config
 
 POLLS = ((2, 0.4), (6, 1.0))  # up to so many active jobs, look every so many seconds
 SLOWEST = 2.0
+SECONDS = {"slow": 30.0, "watch": 8.0, "fast": None}  # how long a job takes at least
 
 
 @st.cache_resource(show_spinner=False)
@@ -40,6 +44,23 @@ def owner() -> str:
     except (KeyError, ValueError):
         return session()
     return hashlib.sha256(token).hexdigest()
+
+
+def mine(job: jobs.Job | None) -> bool:
+    """Whether this visitor may command the job."""
+    return job is not None and job.owner == owner()
+
+
+def launch(configs: Sequence[Config], seconds: float | None, **more: Any) -> jobs.Job | None:
+    """Submits a job; None for a second click within a moment.
+
+    Raises:
+        Refused: It is too large, or too many are waiting.
+    """
+    if time.monotonic() - st.session_state.get("launched", -1.0) < 0.5:
+        return None
+    st.session_state["launched"] = time.monotonic()
+    return manager().submit(configs, owner(), seconds=seconds, **more)
 
 
 def watch(job: jobs.Job) -> None:

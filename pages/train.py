@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-import time
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from core import charts, jobs, learned, verdict
+from core.compare import Comparison
 from core.config import Config
 from core.history import CURVE, DIVERGED, Record, curve
 from core.optimizers import OPTIMIZERS
@@ -20,12 +21,11 @@ from pages import _frame  # noqa: F401
 from pages import _live as live
 from pages._problem import momentum_word, problem
 
-SECONDS = {"slow": 30.0, "watch": 8.0, "fast": None}  # how long a run takes at least
 PAGE = {
     "run": Flag(False),
     "job": Word(),
     "axis": Choice(("log", "linear"), "log"),
-    "speed": Choice(tuple(SECONDS), "watch"),
+    "speed": Choice(tuple(live.SECONDS), "watch"),
 }
 HEIGHT = 330
 ALT = "Loss against the epoch. The sentence above says what it shows, the data table below has its numbers."
@@ -36,46 +36,32 @@ def job() -> jobs.Job | None:
     return live.manager().get(controls.words().get("job", ""))
 
 
-def mine(shown: jobs.Job | None) -> bool:
-    """Whether this visitor may command the job."""
-    return shown is not None and shown.owner == live.owner()
-
-
-def pace(config: Config) -> float | None:
-    """Updates a second at the chosen speed."""
-    seconds = SECONDS[controls.value("speed", PAGE["speed"])]
-    return config.steps / seconds if seconds else None
-
-
 def start(*, paused: bool = False, at_once: bool = False) -> None:
     """Starts a run of what the page shows, unless one has just been started."""
     controls.touch()
     shown = job()
-    if shown is not None and mine(shown) and not shown.over:
+    if shown is not None and live.mine(shown) and not shown.over:
         return
     launch(controls.config(), paused=paused, at_once=at_once)
 
 
 def launch(config: Config, *, paused: bool = False, at_once: bool = False) -> None:
     """Submits a job and shows it."""
-    if time.monotonic() - st.session_state.get("launched", -1.0) < 0.5:
-        return
-    st.session_state["launched"] = time.monotonic()
     try:
-        new = live.manager().submit(
-            [config], live.owner(), pace=None if at_once else pace(config), paused=paused
-        )
+        seconds = None if at_once else live.SECONDS[controls.value("speed", PAGE["speed"])]
+        new = live.launch([config], seconds, paused=paused)
     except jobs.Refused as refusal:
         st.session_state["wrong"] = [str(refusal)]
         return
-    controls.words()["job"] = new.id
+    if new:
+        controls.words()["job"] = new.id
 
 
 def restart() -> None:
     """Runs the same config again, from the same first weights."""
     controls.touch()
     if (shown := job()) is not None:
-        if mine(shown):
+        if live.mine(shown):
             shown.stop()
         launch(shown.configs[0])
 
@@ -84,10 +70,10 @@ def step() -> None:
     """One update: of the paused run, or of a new one."""
     controls.touch()
     shown = job()
-    if shown is None or shown.over or not mine(shown):
+    if shown is None or shown.over or not live.mine(shown):
         start(paused=True)
         shown = job()
-    if shown is not None and mine(shown):
+    if shown is not None and live.mine(shown):
         shown.step()
         shown.wait()
 
@@ -95,7 +81,7 @@ def step() -> None:
 def command(name: str) -> None:
     """Passes a command on to the job; a second click within a moment is the same click."""
     controls.touch()
-    if (shown := job()) is not None and mine(shown):
+    if (shown := job()) is not None and live.mine(shown):
         getattr(shown, name)()
         shown.wait()
 
@@ -104,7 +90,7 @@ def changed(word: str, value: object) -> None:
     """A hyperparameter was moved: a run that goes on follows it."""
     shown = job()
     if (
-        mine(shown)
+        live.mine(shown)
         and not shown.over
         and isinstance(shown.configs[0].optimizer.settings().get(word), Interval)
     ):
@@ -117,9 +103,7 @@ def take_preset() -> None:
     name = st.session_state["w_preset"]
     if name is None or controls.stale("w_preset"):
         return
-    keep = {k: v for k, v in controls.words().items() if k in ("axis", "speed")}
-    st.session_state["words"] = PRESETS[name].config.to_query() | keep
-    st.session_state["wrong"] = []
+    controls.replace_words(PRESETS[name].config.to_query(), PAGE, ("axis", "speed"))
     launch(PRESETS[name].config)
 
 
@@ -144,7 +128,7 @@ def _preset(config: Config) -> str | None:
 def actions(config: Config) -> None:
     """What can be done: start and steer."""
     shown = job()
-    state = shown.state if mine(shown) else ""
+    state = shown.state if live.mine(shown) else ""
     going = state in (jobs.RUNNING, jobs.QUEUED)
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom", key="actions"):
         st.button(
@@ -185,18 +169,8 @@ def actions(config: Config) -> None:
             disabled=shown is None,
             help="The same run again, from the same first weights",
         )
-        speed = PAGE["speed"]
-        controls.show("w_speed", controls.value("speed", speed))
-        st.segmented_control(
-            "Speed",
-            speed.options,
-            key="w_speed",
-            format_func=str.capitalize,
-            on_change=take_speed,
-            required=True,
-            label_visibility="collapsed",
-            help="How long a run takes at least: 30 s, 8 s, or no longer than it must.",
-        )
+        controls.segments("speed", PAGE["speed"], str.capitalize, speed)
+        _what_if(config, shown)
     left, right = st.columns(2)
     with left:
         rate = config.optimizer.settings()["learning_rate"]
@@ -209,11 +183,50 @@ def actions(config: Config) -> None:
             )
 
 
-def take_speed() -> None:
+def speed(word: str, name: str) -> None:
     """The run that goes on takes the new speed at once."""
-    controls.put("speed", PAGE["speed"], st.session_state["w_speed"])
-    if mine(shown := job()):
-        shown.set_pace(pace(shown.configs[0]))
+    if live.mine(shown := job()):
+        seconds = live.SECONDS[name]
+        shown.set_pace(shown.steps / seconds if seconds else None)
+
+
+def _what_if(config: Config, shown: jobs.Job | None) -> None:
+    """Forks the run that goes on: one branch as it is, one with other numbers, on the same batches."""
+    able = live.mine(shown) and not shown.over
+    with st.popover("What if …", icon=":material/call_split:", disabled=not able):
+        st.caption("From here on, once as it is and once with other numbers: same weights, same batches.")
+        rate = config.optimizer.settings()["learning_rate"]
+        word = momentum_word(config)
+        numbers = {"learning_rate": _number("learning_rate", rate, config.optimizer.learning_rate / 2)}
+        if record := config.optimizer.settings().get(word):
+            numbers[word] = _number(word, record, getattr(config.optimizer, word))
+        if st.button("Fork here", key="fork", width="stretch") and able:
+            _fork(shown, numbers)
+
+
+def _number(word: str, record: Interval, usual: float) -> float:
+    return st.number_input(
+        controls.label(word),
+        float(record.low),
+        float(record.high),
+        usual,
+        format="%g",
+        step=None,
+        key=f"if_{word}",
+    )
+
+
+def _fork(shown: jobs.Job, numbers: dict[str, float]) -> None:
+    now = _now(shown)
+    other = replace(now.optimizer, **numbers)
+    try:
+        subject = Comparison(now, (now.optimizer, other), 1)
+        branches = shown.fork([now.optimizer, other], live.owner(), subject=subject)
+    except ValueError as error:
+        st.error(str(error))
+        return
+    controls.words()["race"] = branches.id
+    st.switch_page("pages/compare.py")
 
 
 def panel() -> None:
@@ -277,7 +290,7 @@ def _offer(limit: verdict.Ceiling | None) -> None:
     )
     if st.button(text, key="safe", disabled=limit is None, help=help_, width="stretch") and limit:
         controls.put("learning_rate", OPTIMIZERS["sgd"].settings()["learning_rate"], limit.safe)
-        if mine(shown := job()):
+        if live.mine(shown := job()):
             shown.stop()
         launch(controls.config())
         st.rerun()
@@ -358,20 +371,11 @@ def _numbers(shown: jobs.Job | None, records: list[Record]) -> None:
 def under(config: Config) -> None:
     """The rule that really runs, and the figures as a table."""
     shown = job()
-    axis = PAGE["axis"]
     left, right = st.columns([3, 2], vertical_alignment="center")
     with left:
         st.latex(config.optimizer.equation)
     with right, st.container(horizontal=True, horizontal_alignment="right"):
-        controls.show("w_axis", controls.value("axis", axis))
-        st.segmented_control(
-            "Loss axis",
-            axis.options,
-            key="w_axis",
-            required=True,
-            label_visibility="collapsed",
-            on_change=lambda: controls.put("axis", axis, st.session_state["w_axis"]),
-        )
+        controls.segments("axis", PAGE["axis"], str.capitalize)
         name = _preset(config)
     if name:
         st.caption(f"**What to notice** {PRESETS[name].look}")
