@@ -12,8 +12,10 @@ from core.compare import Comparison, Summary, estimate, paired
 from core.config import Config
 from core.history import DIVERGED, FINISHED, Record
 from core.optimizers import SGD, Momentum, Nesterov
+from core.stability import full_batch_limit, learning_rate_limit, local_curvature
 
 FALLING = 0.01  # a loss that changes by less than this share in the last fifth of a run counts as level
+LEVEL = 0.01  # what differs by less than this share is called alike, however sure
 EXACT, LOCAL = "exact", "local"
 
 
@@ -41,17 +43,20 @@ def ceiling(config: Config) -> Ceiling | None:
 
     For linear least squares it is the mini-batch second-moment limit (core.stability), otherwise the
     full-batch ceiling of the largest Hessian eigenvalue at the first weights. None for rules that scale each
-    parameter by its gradients: they have no such ceiling.
+    parameter by its gradients: they have no such ceiling. Weight decay adds its number to every curvature.
     """
     rule = config.optimizer
-    if isinstance(rule, SGD):
-        return _ceiling(_problem_only(config), 0.0, False, 1.0)
-    if isinstance(rule, Momentum):
-        kept = 1 - rule.dampening if rule.momentum else 1.0
-        return _ceiling(_problem_only(config), rule.momentum, False, kept)
-    if isinstance(rule, Nesterov):
-        return _ceiling(_problem_only(config), rule.momentum, True, 1.0)
-    return None
+    if not isinstance(rule, (SGD, Momentum, Nesterov)):
+        return None
+    momentum, nesterov = getattr(rule, "momentum", 0.0), isinstance(rule, Nesterov)
+    found = _ceiling(_problem_only(config), momentum, nesterov)
+    kept = 1 - rule.dampening if isinstance(rule, Momentum) and momentum else 1.0
+    if found is None or kept == 0:
+        return None
+    limit = found.learning_rate
+    if rule.weight_decay:
+        limit = 1 / (1 / limit + 1 / full_batch_limit(rule.weight_decay, momentum, nesterov))
+    return Ceiling(limit / kept, found.kind)
 
 
 def _problem_only(config: Config) -> Config:
@@ -67,16 +72,12 @@ def _problem_only(config: Config) -> Config:
 
 
 @lru_cache(maxsize=128)
-def _ceiling(config: Config, momentum: float, nesterov: bool, kept: float) -> Ceiling | None:
-    from core.stability import full_batch_limit, learning_rate_limit
-
-    if kept == 0:
-        return None
+def _ceiling(config: Config, momentum: float, nesterov: bool) -> Ceiling | None:
     if config.model.name == "linear" and not config.dataset.classes:
         limit = learning_rate_limit(_inputs(config), config.batch_size, momentum, nesterov)
-        return Ceiling(limit / kept, EXACT) if np.isfinite(limit) and limit > 0 else None
+        return Ceiling(limit, EXACT) if np.isfinite(limit) and limit > 0 else None
     largest = _sharpness(config)
-    return Ceiling(full_batch_limit(largest, momentum, nesterov) / kept, LOCAL) if largest > 0 else None
+    return Ceiling(full_batch_limit(largest, momentum, nesterov), LOCAL) if largest > 0 else None
 
 
 def _inputs(config: Config) -> np.ndarray:
@@ -89,26 +90,28 @@ def _inputs(config: Config) -> np.ndarray:
 
 @lru_cache(maxsize=32)
 def _sharpness(config: Config) -> float:
-    """The largest Hessian eigenvalue of the loss at the first weights, by differences of gradients."""
+    """The largest Hessian eigenvalue of the loss at the first weights."""
     import torch
 
     from core.engine.problem import WEIGHTS, generator, problem
     from core.networks import Network
-    from core.stability import local_curvature
 
-    data = problem(config, torch.float64)
+    data = problem(config)
     network = Network(config.layers, config.dataset.classes, config.dataset.image_shape)
-    first = network.start(generator(config.seed, WEIGHTS), torch.float64)
-    x, y = data.x_train[None, :512], data.y_train[None, :512]
-    width = 1e-4 * (1 + float(first.norm())) / float(first.numel()) ** 0.5
+    rows, steps = (128, 12) if network.image_shape else (512, 20)  # a second at the most
+    x, y = data.x_train[None, :rows], data.y_train[None, :rows]
+    first = network.start(generator(config.seed, WEIGHTS))[None].requires_grad_()
+    with torch.enable_grad():
+        loss = network.loss(network.differentiable(first, x), y).sum()
+        (gradient,) = torch.autograd.grad(loss, first, create_graph=True)
 
     def product(v: np.ndarray) -> np.ndarray:
-        shift = torch.from_numpy(v) * (width / float(np.linalg.norm(v)))
-        _, grads = network.loss_and_gradient(torch.stack([first + shift, first - shift]), x, y)
-        change: np.ndarray = (grads[0] - grads[1]).numpy() * (float(np.linalg.norm(v)) / (2 * width))
-        return change
+        along = torch.from_numpy(v).to(first.dtype)[None]
+        (turned,) = torch.autograd.grad(gradient, first, along, retain_graph=True)
+        image: np.ndarray = turned[0].double().numpy()
+        return image
 
-    return local_curvature(product, first.numel(), steps=20)[0]
+    return local_curvature(product, first.numel(), steps=steps)[0]
 
 
 def verdict(config: Config, records: Sequence[Record], limit: Ceiling | None = None) -> str:
@@ -198,7 +201,8 @@ def _trend(records: Sequence[Record]) -> str:
     valid = _smooth(_judged(records)[1], back)
     best = int(np.argmin(valid))
     if valid[-1] > 1.05 * valid[best] and train[-1] < train[best] * (1 - FALLING):
-        return f"Validation was best around epoch {records[best].epoch}; since then it overfits."
+        epoch = records[max(0, best - back // 2)].epoch  # the middle of the mean that is lowest
+        return f"Validation was best around epoch {epoch}; since then it overfits."
     if train[-1] < train[-1 - back] * (1 - FALLING):
         return "Training loss is still falling."
     return (
@@ -227,8 +231,8 @@ def comparison(
 ) -> str:
     """What a comparison shows, and how sure that is.
 
-    A rival counts as better when the 95 % interval of the paired difference leaves out zero: first by its
-    last loss, then by its epochs to the target.
+    A rival counts as better when the 95 % interval of the paired difference leaves out zero and it is more
+    than 1 %: first by its last loss, then by its epochs to the target.
 
     Args:
         compared: What was compared.
@@ -270,9 +274,7 @@ def _ranking(summaries: Sequence[Summary], names: list[str], order: list[int], t
         return [f"Only {names[best]} held, at {loss}."]
     others = ", ".join(f"{names[k]} {digits(estimate(summaries[k].final).mean)}" for k in order[1:])
     if winner.seeds == 1:
-        return [
-            f"{names[best]} ended lowest at {loss} ({others}), but one seed gives no interval; take 5."
-        ]
+        return [f"{names[best]} ended lowest at {loss} ({others}), but one seed gives no interval; take 5."]
     ties = [k for k in order[1:] if not _surely_below(winner.final, summaries[k].final)]
     if not ties:
         return [f"{names[best]} ended lowest: {loss} against {others}, surely so over {winner.seeds} seeds."]
@@ -329,9 +331,9 @@ def _nested(summaries: Sequence[Summary], names: list[str]) -> str:
 
 
 def _surely_below(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether a lies below b over the seeds that have both, with 95 % confidence."""
+    """Whether a lies below b over the seeds that have both, with 95 % confidence, by 1 % of b or more."""
     difference = paired(a, b)
-    return difference.n > 1 and difference.high < 0
+    return difference.n > 1 and difference.high < 0 and -difference.mean > LEVEL * estimate(b).mean
 
 
 def _list(words: Sequence[str]) -> str:

@@ -1,0 +1,113 @@
+"""The comparison's sentence on made-up results whose right answer is known."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from core.compare import Comparison, Measures, Summary, summarise
+from core.config import Config
+from core.optimizers import SGD, Adam, Momentum, Nesterov, Optimizer
+from core.verdict import comparison
+
+NOISE = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
+
+
+def history(first: float, last: float, epochs: int, half_life: float, seeds: int = 5) -> np.ndarray:
+    """Losses (seeds, epochs + 1) that fall from `first` towards `last`, each seed a little apart."""
+    fall = 0.5 ** (np.arange(epochs + 1) / half_life)
+    return (last + (first - last) * fall)[None] * (1 + NOISE[:seeds, None])
+
+
+def summaries(
+    rules: list[Optimizer], losses: list[np.ndarray], lost: list[int], target: float
+) -> list[Summary]:
+    loss = np.stack(losses)
+    diverged = np.zeros(loss.shape[:2], dtype=bool)
+    for rival, count in enumerate(lost):
+        diverged[rival, :count] = True
+        loss[rival, :count, 3:] = np.nan
+    nothing = np.full(loss.shape[:2], np.nan)
+    return summarise(Measures(loss, loss, nothing, loss, diverged, nothing), rules, target)
+
+
+def said(
+    rules: list[Optimizer],
+    losses: list[np.ndarray],
+    lost: list[int] | None = None,
+    target: float = 0.3,
+    controls: dict[int, tuple[SGD, np.ndarray, int]] | None = None,
+    mode: str = "own",
+    seeds: int = 5,
+) -> str:
+    subject = Comparison(Config(), tuple(rules), seeds, mode)
+    beside = {k: summaries([r], [loss], [n], target)[0] for k, (r, loss, n) in (controls or {}).items()}
+    return comparison(subject, summaries(rules, losses, lost or [0] * len(rules), target), target, beside)
+
+
+def test_a_clear_win_is_named_with_both_losses_and_called_sure():
+    text = said([SGD(), Momentum()], [history(1, 0.4, 40, 10), history(1, 0.2, 40, 4)])
+    assert text.startswith("SGD + momentum ended lowest: 0.201 against SGD 0.4")
+    assert "surely so over 5 seeds" in text
+
+
+def test_a_tie_is_called_a_tie():
+    text = said([SGD(), Momentum()], [history(1, 0.2, 60, 4)] * 2)
+    assert "SGD and SGD + momentum cannot be told apart" in text
+    assert "equally fast" in text
+    assert "surely" not in text
+
+
+def test_of_those_that_end_alike_the_faster_one_is_named():
+    text = said([SGD(), Momentum()], [history(1, 0.2, 200, 12), history(1, 0.2, 200, 4)])
+    assert "cannot be told apart by where they end" in text
+    assert "SGD + momentum reached 0.3 in 12" in text
+    assert "SGD 36" in text
+
+
+def test_one_seed_gives_no_certainty():
+    text = said([SGD(), Momentum()], [history(1, 0.4, 40, 10, 1), history(1, 0.2, 40, 4, 1)], seeds=1)
+    assert "one seed gives no interval" in text
+    assert "surely" not in text
+
+
+def test_when_all_have_diverged_nothing_else_is_claimed():
+    text = said([SGD(), Momentum()], [history(1, 0.4, 40, 10)] * 2, lost=[5, 5])
+    assert text == "Every rival diverged for every seed: only smaller learning rates can show anything."
+
+
+def test_a_rival_that_diverged_for_some_seeds_is_said_to_have():
+    text = said([SGD(), Momentum()], [history(1, 0.4, 40, 10), history(1, 0.2, 40, 4)], lost=[0, 2])
+    assert "SGD + momentum diverged for 2 of 5 seeds." in text
+
+
+def test_a_win_by_longer_steps_alone_is_not_credited_to_momentum():
+    losses = [history(1, 0.4, 40, 10), history(1, 0.2, 40, 4)]
+    control = {1: (SGD(learning_rate=0.1), history(1, 0.2, 40, 4), 0)}
+    text = said([SGD(), Momentum()], losses, controls=control)
+    assert "Plain SGD with steps as long (η 0.1) does as well: the gain is the longer step" in text
+
+
+def test_a_win_that_longer_steps_do_not_explain_is_credited():
+    losses = [history(1, 0.4, 40, 10), history(1, 0.2, 40, 4)]
+    worse = {1: (SGD(learning_rate=0.1), history(1, 0.35, 40, 8), 0)}
+    assert "the gain is more than longer steps" in said([SGD(), Momentum()], losses, controls=worse)
+    dead = {1: (SGD(learning_rate=0.1), history(1, 0.35, 40, 8), 5)}
+    assert "momentum holds steps that SGD cannot" in said([SGD(), Momentum()], losses, controls=dead)
+
+
+def test_tuned_momentum_that_loses_to_tuned_sgd_is_explained():
+    losses = [history(1, 0.2, 40, 4), history(1, 0.4, 40, 10), history(1, 0.2, 40, 4)]
+    text = said([SGD(), Nesterov(), Adam()], losses, mode="tuned")
+    assert "Tuned Nesterov momentum lost to tuned SGD although it includes it" in text
+    fair = said([SGD(), Nesterov(), Adam()], [losses[1], losses[0], losses[0]], mode="tuned")
+    assert "lost to tuned SGD" not in fair
+
+
+def test_a_target_that_nobody_reaches_is_said_to_be_missed():
+    text = said([SGD(), Momentum()], [history(1, 0.2, 40, 4)] * 2, target=0.01)
+    assert "None of them reached 0.01 with every seed." in text
+
+
+def test_two_rivals_of_one_rule_are_told_apart_by_their_numbers():
+    text = said([Momentum(momentum=0.5), Momentum()], [history(1, 0.4, 40, 10), history(1, 0.2, 40, 4)])
+    assert "SGD + momentum (η 0.01, 0.9) ended lowest" in text
