@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 
 from core.config import Config
-from core.history import DIVERGED, Record
 from core.optimizers import OPTIMIZERS, SGD, Adam, Momentum, Nesterov, Optimizer
 from core.registry import Interval, OutOfRange
 
@@ -199,22 +198,27 @@ class Measures:
 
 def measure(training: Training, rules: int, seeds: int, epochs: int) -> Measures:
     """Reads the records of a training of `rules` x `seeds` runs, in that order; it may go on meanwhile."""
-    loss, train, seconds = (np.full((rules, seeds, epochs + 1), np.nan) for _ in range(3))
-    metric, lost = (np.full((rules, seeds), np.nan) for _ in range(2))
-    diverged = np.zeros((rules, seeds), dtype=bool)
+    scores = np.full((rules * seeds, epochs + 1, 5), np.nan)
+    lost = np.full((rules * seeds, 2), np.nan)
     for run in range(rules * seeds):
-        at = divmod(run, seeds)
         stack, seat = training.place(run)
-        records: list[Record] = stack.history.records[seat][:]
-        for record, second in zip(records, stack.history.seconds[seat], strict=False):
-            judged = record.valid_loss if np.isfinite(record.valid_loss) else record.train_loss
-            if record.status == DIVERGED:
-                diverged[at], lost[at] = True, judged
-                continue
-            loss[at][record.epoch], train[at][record.epoch] = judged, record.train_loss
-            seconds[at][record.epoch] = second
-            metric[at] = record.valid_metric if np.isfinite(record.valid_metric) else record.train_metric
-    return Measures(loss, train, metric, seconds, diverged, lost)
+        scores[run, : stack.history.scores.shape[1]] = stack.history.scores[seat]
+        lost[run] = stack.history.lost[seat]
+    train, valid, train_metric, metric, seconds = np.moveaxis(scores.reshape(rules, seeds, -1, 5), 3, 0)
+    metrics = _judged(train_metric, metric).reshape(rules * seeds, -1)
+    return Measures(
+        loss=_judged(train, valid),
+        train=train,
+        metric=_last(metrics).reshape(rules, seeds),
+        seconds=seconds,
+        diverged=np.isfinite(lost).any(1).reshape(rules, seeds),
+        lost=_judged(lost[:, 0], lost[:, 1]).reshape(rules, seeds),
+    )
+
+
+def _judged(train: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """What counts: of the validation part, or of the training part where there is no other."""
+    return np.where(np.isnan(valid), train, valid)
 
 
 def curves(

@@ -52,29 +52,33 @@ class History:
     Args:
         runs: R.
         steps: Updates planned, the length of the mini-batch record.
+        epochs: Epochs planned, E.
 
     Attributes:
         batch_loss: (steps, R) float32, the loss of each mini-batch before its update; nan where none was.
         step_count: Rows of batch_loss that are final.
         records: Per run, its records so far.
-        seconds: Per run and record, the computing that the run has cost so far.
+        scores: (R, E + 1, 5), training and validation loss, their metrics, and the seconds of computing that
+            the run has cost so far; nan where a run has not come, or has diverged.
+        lost: (R, 2), training and validation loss at the last finite state of runs that have diverged.
         changes: What was changed on the way.
     """
 
-    def __init__(self, runs: int, steps: int) -> None:
+    def __init__(self, runs: int, steps: int, epochs: int = 0) -> None:
         self.batch_loss = np.full((steps, runs), np.nan, dtype=np.float32)
         self.step_count = 0
         self.records: list[list[Record]] = [[] for _ in range(runs)]
-        self.seconds: list[list[float]] = [[] for _ in range(runs)]
+        self.scores = np.full((runs, epochs + 1, 5), np.nan)
+        self.lost = np.full((runs, 2), np.nan)
         self.changes: list[Change] = []
 
     def branch(self, run: int, rule: Optimizer, rules: Sequence[Optimizer]) -> History:
         """A history of several runs that share the past of `run` and then follow `rules`."""
-        twin = History(len(rules), len(self.batch_loss))
+        twin = History(len(rules), len(self.batch_loss), self.scores.shape[1] - 1)
         twin.step_count = self.step_count
         twin.batch_loss[: self.step_count] = self.batch_loss[: self.step_count, run : run + 1]
         twin.records = [[r._replace(run=k) for r in self.records[run]] for k in range(len(rules))]
-        twin.seconds = [list(self.seconds[run]) for _ in rules]
+        twin.scores[:] = self.scores[run]
         past = [c for c in self.changes if c.run == run]
         twin.changes = [c._replace(run=k) for k in range(len(rules)) for c in past]
         for k, new in enumerate(rules):

@@ -60,7 +60,7 @@ class Stack:
         first = configs[0]
         self.configs = list(configs)
         self.rules = [c.optimizer for c in configs]
-        self.history = History(len(configs), max(c.steps for c in configs))
+        self.history = History(len(configs), max(c.steps for c in configs), max(c.epochs for c in configs))
         self.step = 0
         self.epoch = 0
         self.batch_size, self.steps_per_epoch = first.batch_size, first.steps_per_epoch
@@ -339,21 +339,24 @@ class Stack:
         seats: Sequence[int] | None = None,
     ) -> list[Record]:
         """Writes a record for each run that goes on, or for `seats`."""
-        rows = zip(
-            self._seats if seats is None else seats, values.tolist(), norms.tolist(), statuses, strict=True
-        )
+        seats = self._seats if seats is None else seats
+        rows = zip(seats, values.tolist(), norms.tolist(), statuses, strict=True)
         records = [
             Record(seat, epoch, step, v[0], v[1], v[2], v[3], norm, status) for seat, v, norm, status in rows
         ]
         for record in records:
-            self.history.seconds[record.run].append(self._clock(record.run))
             self.history.records[record.run].append(record)
+        if DIVERGED in statuses:
+            self.history.lost[seats] = values[:, :2]
+        elif seats:
+            self.history.scores[seats, epoch] = np.column_stack([values, self._clocks()])
         return sorted(records)
 
-    def _clock(self, seat: int) -> float:
-        """Seconds of computing that one run has cost: a share of the gradients and of its team's updates."""
-        own = [team.seconds for team in self._teams if seat in self._seats[team.rows]]
-        return self._seconds + sum(own)
+    def _clocks(self) -> np.ndarray:
+        """Seconds of computing that each run (A,) has cost: of the gradients, and of its team's updates."""
+        return np.concatenate(
+            [np.full(t.rows.stop - t.rows.start, self._seconds + t.seconds) for t in self._teams]
+        )
 
     @torch.no_grad()
     def _evaluate(self, params: Tensor) -> np.ndarray:
