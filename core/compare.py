@@ -196,12 +196,15 @@ class Measures:
     lost: np.ndarray
 
 
-def measure(training: Training, rules: int, seeds: int, epochs: int) -> Measures:
-    """Reads the records of a training of `rules` x `seeds` runs, in that order; it may go on meanwhile."""
+def measure(training: Training | None, rules: int, seeds: int, epochs: int) -> Measures:
+    """Reads the records of a training of `rules` x `seeds` runs, in that order; it may go on meanwhile.
+
+    None is a training that has not begun.
+    """
     scores = np.full((rules * seeds, epochs + 1, 5), np.nan)
     lost = np.full((rules * seeds, 2), np.nan)
-    for run in range(rules * seeds):
-        stack, seat = training.place(run)
+    for run in range(rules * seeds if training else 0):
+        stack, seat = training.place(run)  # type: ignore[union-attr]
         scores[run, : stack.history.scores.shape[1]] = stack.history.scores[seat]
         lost[run] = stack.history.lost[seat]
     train, valid, train_metric, metric, seconds = np.moveaxis(scores.reshape(rules, seeds, -1, 5), 3, 0)

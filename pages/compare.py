@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 import streamlit as st
-from core.comparisons import COMPARISONS
 
 from core import charts, jobs, verdict
 from core.compare import (
@@ -25,6 +24,7 @@ from core.compare import (
     table,
     usual_target,
 )
+from core.comparisons import COMPARISONS
 from core.optimizers import OPTIMIZERS, Optimizer
 from core.registry import Choice, Flag, Interval, Word
 from pages import _controls as controls
@@ -334,18 +334,15 @@ def _apart(frame: pd.DataFrame, labels: Any, styles: Any, titles: Any, log: bool
 
 def _read(subject: Comparison, rules: Any, training: Any) -> tuple[pd.DataFrame, list[Summary], str]:
     """The drawn table, the summaries and the sentence of a comparison as far as it has come."""
-    columns = ["x", *(f"{c}{k}" for k in range(len(rules)) for c in ("m", "l", "h", "lost"))]
-    if training is None:
-        return pd.DataFrame(columns=columns, dtype="float32"), [], "Press Start to compare."
-    controls_ = subject.controls if len(training.configs) > len(rules) * subject.seeds else {}
-    every = [*rules, *controls_.values()]
+    beside = subject.controls if training and len(training.configs) > len(rules) * subject.seeds else {}
+    every = [*rules, *beside.values()]
     measures = measure(training, len(every), subject.seeds, subject.base.epochs)
     target = controls.value("target", TARGET) or usual_target(measures, len(rules))
     summaries = summarise(measures, every, target)
-    beside = dict(zip(controls_, summaries[len(rules) :], strict=True))
-    said = verdict.comparison(subject, summaries[: len(rules)], target, beside)
+    ranked, shadows = summaries[: len(rules)], dict(zip(beside, summaries[len(rules) :], strict=True))
+    said = verdict.comparison(subject, ranked, target, shadows) if training else "Press Start to compare."
     frame = curves(measures, len(rules), subject.base, controls.value("x", PAGE["x"]))
-    return frame, summaries[: len(rules)], said
+    return frame, ranked, said
 
 
 def _progress(shown: jobs.Job | None) -> str:
