@@ -12,8 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ORDER = [
     *("registry", "datasets", "models", "optimizers", "schedules", "landscapes", "config", "networks"),
-    *("history", "engine", "stability", "learned", "verdict", "search", "jobs", "store", "presets", "export"),
-    "charts",
+    *("history", "engine", "stability", "learned", "compare", "tuned", "verdict", "search", "jobs", "store"),
+    *("presets", "comparisons", "export", "charts"),
 ]
 CHARTS_SEE = {"pandas", "altair"}
 PAGES_SEE = {"core", "pages", "pandas", "streamlit"}
