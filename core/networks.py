@@ -106,6 +106,16 @@ class Network:
         """Outputs (R, B, C) of R runs for inputs (R, B, d) or (1, B, d); C is 1 for regression."""
         return self._convolved(params, x) if self.image_shape else self._dense(params, x)[-1]
 
+    def differentiable(self, params: Tensor, x: Tensor) -> Tensor:
+        """As `predict`, in operations that autograd can follow, twice if need be; for curvature."""
+        if self.image_shape:
+            return self._convolved(params, x)
+        a = x.expand(params.shape[0], -1, -1)
+        for k, layer in enumerate(self.layers):
+            a = torch.baddbmm(self._bias(params, k), a, self._weight(params, k).mT)
+            a = BENDS[layer.activation].bend(a) if layer.activation in BENDS else a
+        return a
+
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Mean loss (R,) of outputs (R, B, C): squared error, or cross-entropy with one-hot targets."""
         if self.classes:

@@ -142,7 +142,7 @@ _add(
     dataset="boston",
     model="linear",
     optimizer="momentum",
-    learning_rate="0.2",
+    learning_rate="0.07",
     batch_size="8",
 )
 OPENING = PRESETS["boston"]

@@ -272,7 +272,9 @@ def _ranking(summaries: Sequence[Summary], names: list[str], order: list[int], t
     winner, loss = summaries[best], digits(estimate(summaries[best].final).mean)
     if len(order) == 1:
         return [f"Only {names[best]} held, at {loss}."]
-    others = ", ".join(f"{names[k]} {digits(estimate(summaries[k].final).mean)}" for k in order[1:])
+    others = ", ".join(f"{names[k]} {digits(estimate(summaries[k].final).mean)}" for k in order[1:4])
+    if len(order) > 4:
+        others += f" and {len(order) - 4} more"
     if winner.seeds == 1:
         return [f"{names[best]} ended lowest at {loss} ({others}), but one seed gives no interval; take 5."]
     ties = [k for k in order[1:] if not _surely_below(winner.final, summaries[k].final)]
