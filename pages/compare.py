@@ -30,6 +30,7 @@ from core.registry import Choice, Flag, Interval, Word
 from pages import _controls as controls
 from pages import _frame  # noqa: F401
 from pages import _live as live
+from pages._fork import what_if
 from pages._problem import problem
 
 AXES = {
@@ -187,12 +188,20 @@ def _preset() -> str | None:
 
 def cards() -> None:
     """The rivals, each with its colour and its numbers."""
-    now = rivals()
+    now = _as_run()
     styles = charts.rival_styles(tuple(rule.name for rule in now))
     for first in range(0, len(now), 4):
         for column, place in zip(st.columns(4), range(first, min(first + 4, len(now))), strict=False):
             with column, st.container(border=True, gap="small", key=f"rival-{place}"):
                 card(place, now[place], styles[place][0], len(now))
+
+
+def _as_run() -> tuple[Optimizer, ...]:
+    """The rivals with the learning rates that the mode gives them."""
+    try:
+        return compared().rules
+    except NoComparison:
+        return rivals()
 
 
 def card(place: int, rule: Optimizer, colour: str, count: int) -> None:
@@ -283,9 +292,24 @@ def actions() -> None:
             disabled=not (going or paused),
         )
         st.button("Add rival", icon=":material/add:", key="add", on_click=add, disabled=len(rivals()) >= MOST)
-        controls.segments("speed", PAGE["speed"], str.capitalize)
+        what_if(shown, _runs(shown))
+        controls.segments("speed", PAGE["speed"], str.capitalize, speed)
         controls.segments("mode", PAGE["mode"], lambda name: MODES[name].title)
     st.caption(MODES[controls.value("mode", PAGE["mode"])].proves)
+
+
+def speed(word: str, name: str) -> None:
+    """The comparison that goes on takes the new speed at once."""
+    if live.mine(shown := job()):
+        seconds = live.SECONDS[name]
+        shown.set_pace(shown.steps / seconds if seconds else None)
+
+
+def _runs(shown: jobs.Job | None) -> dict[str, int]:
+    """The first run of each rival of a job, by its label."""
+    if shown is None or shown.subject.mode == "tuned":
+        return {}
+    return {label(rule): k * shown.subject.seeds for k, rule in enumerate(shown.subject.rules)}
 
 
 def panel() -> None:
@@ -293,7 +317,8 @@ def panel() -> None:
     shown = job()
     subject = shown.subject if shown else None
     done = shown.done / shown.steps if shown and shown.steps else 0.0
-    st.progress(min(done, 1.0), text=_progress(shown))
+    finished = bool(shown) and shown.state == jobs.FINISHED
+    st.progress(1.0 if finished else min(done, 1.0), text=_progress(shown))
     if subject is None:
         try:
             subject = compared()
@@ -305,7 +330,8 @@ def panel() -> None:
         rules, training = training.chosen or rules, training.training
     frame, summaries, said = _read(subject, rules, training)
     with st.container(key="verdict"):
-        st.markdown(f"{said} {shown.reason if shown else ''}")
+        begun = training is not None and not shown.over
+        st.markdown(f"{'So far: ' if begun else ''}{said} {shown.reason if shown else ''}")
     styles = charts.rival_styles(tuple(rule.name for rule in rules))
     labels = tuple(f"{label(rule)} · n = {subject.seeds}" for rule in rules)
     x, log = controls.value("x", PAGE["x"]), controls.value("axis", PAGE["axis"]) == "log"
@@ -314,7 +340,7 @@ def panel() -> None:
         st.vega_lite_chart(frame, charts.compare_spec(labels, styles, *titles, log), height=BIG, alt=ALT)
     else:
         _apart(frame, labels, styles, titles, log)
-    st.dataframe(table(summaries, titles[1].capitalize()), hide_index=True, row_height=30)
+    st.table(table(summaries, titles[1].capitalize()).set_index("Rival"))
 
 
 ALT = (
@@ -327,7 +353,7 @@ def _apart(frame: pd.DataFrame, labels: Any, styles: Any, titles: Any, log: bool
     for first in range(0, len(labels), 4):
         for column, k in zip(st.columns(4), range(first, min(first + 4, len(labels))), strict=False):
             with column:
-                st.caption(labels[k])
+                st.caption(labels[k].replace(" · ", "  \n", 1))
                 spec = charts.compare_spec(labels, styles, *titles, log, focus=k)
                 st.vega_lite_chart(frame, spec, height=SMALL, alt=f"{ALT} This one shows {labels[k]}.")
 
@@ -354,9 +380,19 @@ def _progress(shown: jobs.Job | None) -> str:
     runs = f"{len(subject.rivals)} rivals × {subject.seeds} seed{'s' * (subject.seeds > 1)}"
     if subject.mode == "tuned" and shown.training is not None and shown.training.training is None:
         return f"Tuning · {shown.training.tried} settings of each rival tried"
+    if shown.over and not _same(subject):
+        return "These curves are of other settings than now: Start compares those of now."
     if shown.state == jobs.RUNNING:
         return f"Running · {runs} · {shown.left:.0f} s left"
     return f"{shown.state.capitalize()} · {runs}"
+
+
+def _same(subject: Comparison) -> bool:
+    """Whether a comparison is the one that the page now says."""
+    try:
+        return compared() == subject
+    except NoComparison:
+        return False
 
 
 def under() -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
 from core import charts, jobs, learned, verdict
-from core.compare import Comparison
 from core.config import Config
 from core.history import CURVE, DIVERGED, Record, curve
 from core.optimizers import OPTIMIZERS
@@ -19,6 +17,7 @@ from core.registry import Choice, Flag, Interval, Word
 from pages import _controls as controls
 from pages import _frame  # noqa: F401
 from pages import _live as live
+from pages._fork import what_if
 from pages._problem import momentum_word, problem
 
 PAGE = {
@@ -170,7 +169,7 @@ def actions(config: Config) -> None:
             help="The same run again, from the same first weights",
         )
         controls.segments("speed", PAGE["speed"], str.capitalize, speed)
-        _what_if(config, shown)
+        what_if(shown, {"this run": 0})
     left, right = st.columns(2)
     with left:
         rate = config.optimizer.settings()["learning_rate"]
@@ -188,45 +187,6 @@ def speed(word: str, name: str) -> None:
     if live.mine(shown := job()):
         seconds = live.SECONDS[name]
         shown.set_pace(shown.steps / seconds if seconds else None)
-
-
-def _what_if(config: Config, shown: jobs.Job | None) -> None:
-    """Forks the run that goes on: one branch as it is, one with other numbers, on the same batches."""
-    able = live.mine(shown) and not shown.over
-    with st.popover("What if …", icon=":material/call_split:", disabled=not able):
-        st.caption("From here on, once as it is and once with other numbers: same weights, same batches.")
-        rate = config.optimizer.settings()["learning_rate"]
-        word = momentum_word(config)
-        numbers = {"learning_rate": _number("learning_rate", rate, config.optimizer.learning_rate / 2)}
-        if record := config.optimizer.settings().get(word):
-            numbers[word] = _number(word, record, getattr(config.optimizer, word))
-        if st.button("Fork here", key="fork", width="stretch") and able:
-            _fork(shown, numbers)
-
-
-def _number(word: str, record: Interval, usual: float) -> float:
-    return st.number_input(
-        controls.label(word),
-        float(record.low),
-        float(record.high),
-        usual,
-        format="%g",
-        step=None,
-        key=f"if_{word}",
-    )
-
-
-def _fork(shown: jobs.Job, numbers: dict[str, float]) -> None:
-    now = _now(shown)
-    other = replace(now.optimizer, **numbers)
-    try:
-        subject = Comparison(now, (now.optimizer, other), 1)
-        branches = shown.fork([now.optimizer, other], live.owner(), subject=subject)
-    except ValueError as error:
-        st.error(str(error))
-        return
-    controls.words()["race"] = branches.id
-    st.switch_page("pages/compare.py")
 
 
 def panel() -> None:
