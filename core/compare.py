@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from core.config import Config
-from core.optimizers import OPTIMIZERS, SGD, Adam, Momentum, Nesterov, Optimizer
-from core.registry import Interval, OutOfRange
+from core.history import DIVERGED
+from core.optimizers import LEARNING_RATE, OPTIMIZERS, SGD, Adam, Momentum, Nesterov, Optimizer
+from core.registry import Flag, Interval, OutOfRange, UnknownName, unknown
 
 if TYPE_CHECKING:
     from core.engine import Training
@@ -69,9 +70,14 @@ class Comparison:
 
     Attributes:
         base: The problem; its rule is not used.
-        rivals: Two to eight rules, all different; the first is the baseline.
+        rivals: Two to eight rules, all different, also in what the mode makes of them; the first is the
+            baseline.
         seeds: Runs of each rival, with the seeds from base.seed on.
         mode: A key of MODES.
+
+    Raises:
+        NoComparison: Too few rivals, too many, or two that are the same.
+        OutOfRange, UnknownName: seeds or mode cannot be.
     """
 
     base: Config
@@ -82,9 +88,12 @@ class Comparison:
     def __post_init__(self) -> None:
         if not FEWEST <= len(self.rivals) <= MOST:
             raise NoComparison(f"rivals must be {FEWEST} to {MOST}, got {len(self.rivals)}.")
-        SEEDS.check("seeds", self.seeds)
-        twins = [a.title for k, a in enumerate(self.rules) if a in self.rules[:k]]
-        if twins and self.mode != "tuned":
+        object.__setattr__(self, "seeds", SEEDS.check("seeds", self.seeds))
+        if self.mode not in MODES:
+            raise UnknownName(unknown("mode", self.mode, MODES))
+        rules = [_unsearched(rule) for rule in self.rules] if self.mode == "tuned" else self.rules
+        twins = [a.title for k, a in enumerate(rules) if a in rules[:k]]
+        if twins:
             how = "" if self.mode == "own" else f" in mode “{MODES[self.mode].title}”"
             raise NoComparison(
                 f"rivals must differ, but {twins[0]} stands there twice with the same settings{how}."
@@ -106,8 +115,8 @@ class Comparison:
         """Plain SGD with the effective step of each rival that has momentum: is its gain more than that?"""
         if self.mode == "tuned":
             return {}
-        steps = {k: rule.effective_step for k, rule in enumerate(self.rules) if _has_momentum(rule)}
-        return {k: SGD(learning_rate=step) for k, step in steps.items() if step}
+        plain = {k: _plain(rule) for k, rule in enumerate(self.rules)}
+        return {k: rule for k, rule in plain.items() if rule}
 
     def configs(self, rules: Sequence[Optimizer] | None = None) -> list[Config]:
         """One config for each rule and seed, the seeds of a rule together."""
@@ -118,8 +127,18 @@ class Comparison:
         ]
 
 
-def _has_momentum(rule: Optimizer) -> bool:
-    return isinstance(rule, (Momentum, Nesterov)) and rule.momentum > 0
+def _plain(rule: Optimizer) -> SGD | None:
+    """SGD that goes as far per step, for rules with momentum; None where no learning rate is that long."""
+    step = rule.effective_step
+    if not (isinstance(rule, (Momentum, Nesterov)) and rule.momentum and step):
+        return None
+    return SGD(step, rule.weight_decay) if LEARNING_RATE.low <= step <= LEARNING_RATE.high else None
+
+
+def _unsearched(rule: Optimizer) -> Optimizer:
+    """What is left to tell two rules apart once learning rate and momentum are searched."""
+    names = ["learning_rate", *filter(None, [rule.momentum_name])]
+    return replace(rule, **{name: rule.settings()[name].default for name in names})
 
 
 def _with_step(rule: Optimizer, step: float) -> Optimizer:
@@ -165,12 +184,16 @@ def _words(rule: Optimizer) -> str:
 
 
 def label(rule: Optimizer) -> str:
-    """A rule in a legend: its title, rate and momentum."""
+    """A rule in a legend: its title, rate and momentum, and what else is not as usual."""
     words = [rule.title, f"η {rule.learning_rate:.3g}"]
     word = rule.momentum_name
-    if word and (getattr(rule, word) or isinstance(rule, (Momentum, Nesterov))):
-        record = rule.settings()[word]
-        words.append(f"{getattr(record, 'symbol', '')} {getattr(rule, word):.3g}")
+    for key, record in rule.settings().items():
+        value = getattr(rule, key)
+        told = key == word and (value or isinstance(rule, (Momentum, Nesterov)))
+        if isinstance(record, Interval) and key != "learning_rate" and (told or value != record.default):
+            words.append(f"{record.symbol} {value:.3g}")
+        elif isinstance(record, Flag) and value != record.default:
+            words.append(key if value else f"not {key}")
     return " · ".join(words)
 
 
@@ -203,10 +226,12 @@ def measure(training: Training | None, rules: int, seeds: int, epochs: int) -> M
     """
     scores = np.full((rules * seeds, epochs + 1, 5), np.nan)
     lost = np.full((rules * seeds, 2), np.nan)
+    diverged = np.zeros(rules * seeds, dtype=bool)
     for run in range(rules * seeds if training else 0):
         stack, seat = training.place(run)  # type: ignore[union-attr]
         scores[run, : stack.history.scores.shape[1]] = stack.history.scores[seat]
         lost[run] = stack.history.lost[seat]
+        diverged[run] = stack.history.records[seat][-1].status == DIVERGED
     train, valid, train_metric, metric, seconds = np.moveaxis(scores.reshape(rules, seeds, -1, 5), 3, 0)
     metrics = _judged(train_metric, metric).reshape(rules * seeds, -1)
     return Measures(
@@ -214,7 +239,7 @@ def measure(training: Training | None, rules: int, seeds: int, epochs: int) -> M
         train=train,
         metric=_last(metrics).reshape(rules, seeds),
         seconds=seconds,
-        diverged=np.isfinite(lost).any(1).reshape(rules, seeds),
+        diverged=diverged.reshape(rules, seeds),
         lost=_judged(lost[:, 0], lost[:, 1]).reshape(rules, seeds),
     )
 
@@ -244,9 +269,9 @@ def curves(
     """
     values = getattr(measures, what)[:rules].copy()
     calm = values[~measures.diverged[:rules]]
-    with np.errstate(invalid="ignore"):
-        if np.isfinite(calm).any():
-            values[values > 1.25 * np.nanmax(calm)] = np.nan
+    calm = calm[np.isfinite(calm)]
+    highest = float(calm.max()) if len(calm) else np.nan
+    values[values > highest] = np.nan
     epochs = values.shape[2] - 1
     stride = max(1, -(-epochs // ROWS))
     keep = np.unique(np.append(np.arange(0, epochs + 1, stride), epochs))
@@ -256,19 +281,14 @@ def curves(
         seen = np.isfinite(values[k]).any(0)
         mean, low, high = (_over_seeds(f, values[k]) for f in (np.nanmean, np.nanmin, np.nanmax))
         x = (
-            _over_seeds(np.nanmean, measures.seconds[k])
+            np.fmax.accumulate(_over_seeds(np.nanmean, measures.seconds[k]))
             if axis == "seconds"
             else np.arange(epochs + 1.0) * lengths[axis]
         )
         rows = keep[seen[keep]]
         frame = pd.DataFrame({"x": x[rows], f"m{k}": mean[rows], f"l{k}": low[rows], f"h{k}": high[rows]})
         if measures.diverged[k].any():
-            dead = values[k][measures.diverged[k]]
-            last = max(
-                (int(np.flatnonzero(np.isfinite(run))[-1]) for run in dead if np.isfinite(run).any()),
-                default=0,
-            )
-            mark = _over_seeds(np.nanmean, dead)[last]
+            last, mark = _mark(values[k][measures.diverged[k]], highest)
             frame = pd.concat([frame, pd.DataFrame({"x": [x[last]], f"lost{k}": [mark]})])
         frames.append(frame)
     end = np.nanmax(measures.seconds, initial=0.0) if axis == "seconds" else epochs * lengths[axis]
@@ -276,6 +296,14 @@ def curves(
     columns = ["x", *(f"{c}{k}" for k in range(rules) for c in ("m", "l", "h", "lost"))]
     table = pd.concat(frames).groupby("x", as_index=False).first() if axis != "seconds" else pd.concat(frames)
     return table.reindex(columns=columns).sort_values("x", ignore_index=True).astype("float32")
+
+
+def _mark(dead: np.ndarray, highest: float) -> tuple[int, float]:
+    """Where the ✕ of diverged seeds (S, E + 1) stands: on the last drawn, or at the top where none is."""
+    drawn = np.flatnonzero(np.isfinite(dead).any(0))
+    if not len(drawn):
+        return 0, highest
+    return int(drawn[-1]), float(_over_seeds(np.nanmean, dead)[drawn[-1]])
 
 
 def _over_seeds(reduce: Any, values: np.ndarray) -> np.ndarray:
@@ -350,9 +378,13 @@ class Summary:
 
 
 def usual_target(measures: Measures, rules: int) -> float:
-    """A loss 95 % of the way from the first to the lowest that any rival has on average, or nan."""
-    means = np.array([_over_seeds(np.nanmean, loss) for loss in measures.loss[:rules]])
-    if not np.isfinite(means).any():
+    """A loss 95 % of the way from the first to the lowest that any rival has on average, or nan.
+
+    Runs that diverged count only when all did.
+    """
+    loss, dead = measures.loss[:rules], measures.diverged[:rules, :, None]
+    means = np.array([_over_seeds(np.nanmean, v) for v in np.where(dead & (not dead.all()), np.nan, loss)])
+    if not np.isfinite(means[:, 0]).any():
         return float("nan")
     first = float(np.nanmean(means[:, 0]))
     return first - 0.95 * (first - float(np.nanmin(means)))
