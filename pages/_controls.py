@@ -96,7 +96,8 @@ def complain(wrong: Sequence[str]) -> None:
 def read_link(page: dict[str, Setting]) -> list[str]:
     """Takes over what the link says, when somebody opened it or went back to it.
 
-    A run that a widget caused is neither, whatever the address bar said when it was sent.
+    A run that a widget caused is neither, whatever the address bar said when it was sent; nor is one that
+    follows a run that was cut short before it could write the link.
 
     Args:
         page: The settings that only this page has.
@@ -111,9 +112,9 @@ def read_link(page: dict[str, Setting]) -> list[str]:
     if state.pop("complete", False):
         state["unheard"] = set()
     known = "words" in state
-    if known and (touched or not asked or asked == state.get("written")):
+    if known and (touched or not asked or asked in (state.get("written"), state.get("read"))):
         return state.get("wrong", [])
-    state["bare"] = not asked
+    state["bare"], state["read"] = not asked, dict(asked)
     own = {k: asked.pop(k) for k in list(asked) if k in page}
     read, wrong = Config.read(asked)
     kept = read.to_query()
@@ -133,7 +134,7 @@ def write_link(page: dict[str, Setting]) -> None:
     now = config().to_query() | {
         key: words()[key] for key in page if words().get(key, usual[key]) != usual[key]
     }
-    st.session_state["written"] = now
+    st.session_state["written"], st.session_state["read"] = now, None
     if st.query_params.to_dict() != now:
         st.query_params.from_dict(now)
     st.session_state["complete"] = True

@@ -52,14 +52,16 @@ def mine(job: jobs.Job | None) -> bool:
 
 
 def launch(configs: Sequence[Config], seconds: float | None, **more: Any) -> jobs.Job | None:
-    """Submits a job; None for a second click within a moment.
+    """Submits a job; None when the same has been submitted a moment ago, as by a second click.
 
     Raises:
         Refused: It is too large, or too many are waiting.
     """
-    if time.monotonic() - st.session_state.get("launched", -1.0) < 0.5:
+    asked, now = (tuple(configs), more.get("subject")), time.monotonic()
+    before, moment = st.session_state.get("launched", (None, -1.0))
+    if asked == before and now - moment < 0.5:
         return None
-    st.session_state["launched"] = time.monotonic()
+    st.session_state["launched"] = asked, now
     return manager().submit(configs, owner(), seconds=seconds, **more)
 
 

@@ -365,7 +365,7 @@ def main() -> None:
         presets(config)
         problem(config, changed)
     st.markdown("**Train** · what does this setting do?")
-    controls.complain(wrong)
+    controls.complain(st.session_state.get("wrong", wrong))
     actions(config)
     live.follow(shown, panel)
     under(config)

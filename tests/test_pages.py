@@ -1,0 +1,432 @@
+"""What the pages promise: they open, they draw what was asked for, a bad link is answered in a sentence."""
+
+import io
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+from streamlit import config as streamlit_config
+from streamlit.runtime.pages_manager import PagesManager
+from streamlit.testing.v1 import AppTest
+
+from core import engine
+from core.config import Config
+from core.datasets import DATASETS
+from core.jobs import Job
+from core.optimizers import OPTIMIZERS
+from core.presets import OPENING, PRESETS
+from pages import _live
+
+ROOT = Path(__file__).parents[1]
+BAR = "w_learning_rate"
+
+
+@pytest.fixture(autouse=True)
+def _jobs_end() -> Iterator[None]:
+    yield
+    manager = _live.manager()
+    for job in list(manager._jobs.values()):
+        job.stop()
+
+
+def opened(page: str = "", **link: str) -> AppTest:
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30)
+    if page:
+        at.run()
+        at.switch_page(f"pages/{page}.py")
+    for word, text in link.items():
+        at.query_params[word] = text
+    return at.run()
+
+
+def link_of(at: AppTest) -> dict[str, str]:
+    """The words in the address bar."""
+    return {word: texts if isinstance(texts, str) else texts[0] for word, texts in at.query_params.items()}
+
+
+def job_of(at: AppTest) -> Job:
+    return _live.manager().get(link_of(at)["job"])
+
+
+def until(true: Callable[[], object], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "It did not happen in time."
+        time.sleep(0.01)
+
+
+def ended(at: AppTest) -> AppTest:
+    until(lambda: job_of(at).over)
+    return at.run()
+
+
+def charts(at: AppTest) -> list[object]:
+    return [element.proto for element in at.get("vega_lite_chart")]
+
+
+def drawn(proto: object) -> pd.DataFrame:
+    return pa.ipc.open_stream(io.BytesIO(proto.data.data)).read_pandas()
+
+
+def said(at: AppTest) -> str:
+    return " ".join(element.value for element in at.markdown)
+
+
+def widgets(at: AppTest) -> dict[str, object]:
+    kinds = ("selectbox", "slider", "select_slider", "number_input", "toggle", "text_input", "button_group")
+    shown = [widget for kind in kinds for widget in at.get(kind)]
+    return {w.key: w.value for w in shown if w.key and w.key.startswith("w_")}
+
+
+def calm(at: AppTest) -> bool:
+    return not at.exception and not at.error
+
+
+def test_the_page_opens_on_a_run_with_its_curve() -> None:
+    at = ended(opened())
+    assert calm(at)
+    assert at.selectbox(key="w_preset").value == OPENING.name
+    loss = drawn(charts(at)[0])
+    alone = engine.run([OPENING.config])
+    for part in ("train", "valid"):
+        shown = loss[["epoch", part]].dropna()
+        assert shown[part].tolist() == alone[f"{part}_loss"].astype("float32").tolist()
+        assert shown["epoch"].tolist() == alone["epoch"].tolist()
+    assert loss["raw"].notna().sum() >= 300
+    assert "Validation loss" in said(at)
+
+
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_every_preset_opens(name: str) -> None:
+    at = opened()
+    at.selectbox(key="w_preset").set_value(name).run()
+    assert calm(at)
+    assert PRESETS[name].config == Config.read({k: v for k, v in link_of(at).items() if k != "job"})[0]
+    job = job_of(at)
+    assert job.configs == (PRESETS[name].config,)
+    job.set_pace(None)
+    until(lambda: job.done > 3 or job.over)
+    at.run()
+    assert calm(at)
+    assert len(charts(at)) == 2
+    assert all(len(drawn(chart)) > 2 for chart in charts(at))
+    assert at.selectbox(key="w_preset").value == name
+    assert any(PRESETS[name].look in caption.value for caption in at.caption)
+
+
+@pytest.mark.parametrize("dataset", list(DATASETS))
+def test_every_dataset_trains(dataset: str) -> None:
+    at = opened(dataset=dataset, epochs="2", speed="fast", run="1")
+    job = job_of(at)
+    until(lambda: job.over)
+    at.run()
+    assert calm(at)
+    assert all(len(drawn(chart)) > 2 for chart in charts(at))
+
+
+@pytest.mark.parametrize("optimizer", list(OPTIMIZERS))
+def test_every_rule_has_its_controls_and_its_equation(optimizer: str) -> None:
+    at = opened(optimizer=optimizer)
+    assert calm(at)
+    kind = OPTIMIZERS[optimizer]
+    assert {f"w_{word}" for word in kind.settings()} <= set(widgets(at)) | {w.key for w in at.number_input}
+    assert kind().equation in [latex.value.strip("$\n ") for latex in at.latex]
+
+
+def test_a_chart_is_never_embedded_anew_while_a_run_goes_on() -> None:
+    at = opened(dataset="moons", model="mlp", speed="slow", run="1")
+    job = job_of(at)
+    specs, rows = set(), set()
+    for done in (0, 5, 20, 40, 60):
+        until(lambda done=done: job.done >= done)
+        at.run()
+        specs.add(tuple(chart.spec for chart in charts(at)))
+        rows.add(len(drawn(charts(at)[0])))
+    job.stop()
+    specs.add(tuple(chart.spec for chart in charts(at.run())))
+    assert len(specs) == 1
+    assert len(rows) > 2
+    assert calm(at)
+
+
+@pytest.mark.parametrize(
+    ("link", "sentences"),
+    [
+        ({"dataset": "bostn"}, ["No dataset named 'bostn'. Did you mean 'boston'?"]),
+        ({"learning_rate": "nan"}, ["learning_rate must be a number in [1e-08, 10000], got nan."]),
+        ({"learning_rate": "0"}, ["learning_rate must be a number in [1e-08, 10000], got 0."]),
+        ({"learning_rate": "-1"}, ["learning_rate must be a number in [1e-08, 10000], got -1."]),
+        ({"learning_rate": "1e400"}, ["learning_rate must be a number in [1e-08, 10000], got 1e400."]),
+        ({"learning_rate": "<b>x</b>"}, ["learning_rate must be"]),
+        ({"epochs": "10000000"}, ["epochs must be a whole number in [1, 10000], got 10000000."]),
+        ({"optimizer": "foo"}, ["No optimizer named 'foo'."]),
+        ({"zz": "1"}, ["No setting named 'zz'."]),
+        ({"axis": "q"}, ["No axis named 'q'."]),
+        ({"job": "a b"}, ["job must be a word"]),
+        ({"model": "cnn"}, ["pictures"]),
+        (
+            {"dataset": "bostn", "learning_rate": "nan", "epochs": "0", "optimizer": "foo"},
+            ["No dataset named", "learning_rate must be", "epochs must be", "No optimizer named"],
+        ),
+    ],
+    ids=str,
+)
+def test_a_bad_link_is_answered_with_a_sentence_for_each_and_the_page_goes_on(
+    link: dict[str, str], sentences: list[str]
+) -> None:
+    at = opened(**link)
+    assert not at.exception
+    (complaint,) = at.error
+    lines = complaint.value.split("  \n")
+    assert len(lines) == len(sentences)
+    for words in sentences:
+        assert sum(words.lower() in line.lower() for line in lines) == 1, lines
+    at.button(key="start").click().run()
+    until(lambda: job_of(at).done)
+    assert not at.exception
+
+
+def test_what_is_too_large_is_refused_in_a_sentence_also_from_a_link() -> None:
+    at = opened(dataset="mnist5k", batch_size="1", epochs="10000", run="1")
+    assert not at.exception
+    (complaint,) = at.error
+    assert "the limit is 20,000,000" in complaint.value
+    at.number_input(key="w_epochs").set_value(1).run()
+    assert calm(at)
+
+
+def test_a_link_may_start_the_run() -> None:
+    at = opened(dataset="moons", run="1", epochs="3")
+    assert job_of(at).configs == (Config().but(dataset="moons", epochs=3),)
+    assert "run" not in link_of(at)
+    job = job_of(at)
+    at.run()
+    assert job_of(at) is job
+
+
+def test_a_run_that_is_over_before_the_page_is_drawn_is_not_lost() -> None:
+    for seed in range(6):
+        at = opened(dataset="xor", epochs="1", speed="fast", run="1", seed=str(seed))
+        assert job_of(at).configs == (Config().but(dataset="xor", epochs=1, seed=seed),)
+
+
+def test_a_link_without_run_starts_nothing() -> None:
+    at = opened(dataset="moons")
+    assert "job" not in link_of(at)
+    assert len(charts(at)) == 2
+    assert "Press Start to train." in said(at)
+
+
+def test_a_learning_rate_moved_mid_run_reaches_the_run_and_marks_the_curve() -> None:
+    at = opened(speed="slow", run="1")
+    job = job_of(at)
+    until(lambda: job.done > 5)
+    at.number_input(key=BAR).set_value(0.05).run()
+    until(lambda: job.training.config(0).learning_rate == 0.05)
+    until(lambda: job.done > job.training.stacks[0].history.changes[0].step)
+    at.select_slider(key="w_momentum_grid").set_value(0.5).run()
+    until(lambda: job.training.config(0).momentum == 0.5)
+    at.run()
+    assert calm(at)
+    marks = drawn(charts(at)[0]).dropna(subset="changed")
+    assert marks["learning_rate"].dropna().tolist() == [pytest.approx(0.05)]
+    assert marks["momentum"].dropna().tolist() == [0.5]
+    assert link_of(at)["learning_rate"] == "0.05"
+    assert at.select_slider(key=f"{BAR}_grid").value == 0.05
+    assert at.number_input(key="w_momentum").value == 0.5
+    assert job_of(at) is job
+
+
+def test_the_buttons_do_what_they_say() -> None:
+    at = opened(speed="slow", epochs="500")
+    assert [at.button(key=key).disabled for key in ("start", "pause", "stop", "restart")] == [
+        False,
+        True,
+        True,
+        True,
+    ]
+    at.button(key="start").click().run()
+    job = job_of(at)
+    until(lambda: job.done)
+    at.run()
+    assert [at.button(key=key).disabled for key in ("start", "pause", "stop", "restart")] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+    at.button(key="pause").click().run()
+    done = job.done
+    assert (job.state, at.button(key="pause").label) == ("paused", "Resume")
+    at.button(key="step").click().run()
+    assert job.done == done + 1
+    at.button(key="pause").click().run()
+    until(lambda: job.done > done + 1)
+    at.button(key="stop").click().run()
+    assert job.state == "stopped"
+    time.sleep(0.6)  # sooner it would be a double click
+    at.button(key="restart").click().run()
+    again = job_of(at)
+    assert again is not job
+    assert again.configs == job.configs
+
+
+def test_a_lost_run_says_why_and_the_safe_rate_repairs_it() -> None:
+    at = ended(opened(dataset="boston", learning_rate="3", speed="fast", run="1"))
+    assert "Diverged in epoch 1" in said(at)
+    assert "times too large" in said(at)
+    assert drawn(charts(at)[0])["lost"].notna().sum() == 1
+    time.sleep(0.6)
+    at.button(key="safe").click().run()
+    at = ended(at)
+    assert "Diverged" not in said(at)
+    assert at.number_input(key=BAR).value == float(link_of(at)["learning_rate"]) < 0.2
+
+
+LINKS = [
+    {"dataset": "moons", "noise": "0.25", "model": "mlp", "hidden": "8,4", "activation": "relu"},
+    {"dataset": "ravine", "inputs": "7", "condition": "30", "noise": "0.5", "scale": "false"},
+    {"optimizer": "adam", "learning_rate": "0.0123", "beta1": "0.8", "beta2": "0.9", "epsilon": "1e-06"},
+    {"optimizer": "sgd", "weight_decay": "0.02", "seed": "12345", "batch_size": "7", "epochs": "77"},
+    {"momentum": "0.123", "dampening": "0.3", "valid_fraction": "0.35"},
+    {"optimizer": "rmsprop", "alpha": "0.7", "axis": "linear", "speed": "slow"},
+    *({"schedule": name} for name in ("step", "cosine")),
+    {"momentum_schedule": "ramp"},
+    {"dataset": "digits", "model": "cnn"},
+]
+
+
+@pytest.mark.parametrize("link", LINKS, ids=lambda link: ",".join(link))
+def test_every_control_shows_what_the_link_says_and_the_link_what_the_controls_show(
+    link: dict[str, str],
+) -> None:
+    at = opened(**link)
+    if at.error:
+        pytest.fail(at.error[0].value)
+    assert link_of(at) == link
+    shown = widgets(at)
+    for word, text in link.items():
+        assert str(shown[f"w_{word}"]).removesuffix(".0").lower() in (
+            text,
+            str(float(text)) if text[0].isdigit() and "," not in text else text,
+        )
+    assert widgets(opened(**link_of(at))) == shown
+
+
+def test_what_hands_set_is_in_the_link_and_comes_back_from_it() -> None:
+    at = opened(dataset="boston", epochs="50", speed="watch", seed="1")
+    at.selectbox(key="w_dataset").set_value("moons").run()
+    at.selectbox(key="w_model").set_value("mlp").run()
+    at.text_input(key="w_hidden").set_value("8, 4").run()
+    at.selectbox(key="w_activation").set_value("relu").run()
+    at.slider(key="w_noise").set_value(0.2).run()
+    at.toggle(key="w_scale").set_value(False).run()
+    at.selectbox(key="w_optimizer").set_value("nesterov").run()
+    at.slider(key="w_weight_decay").set_value(0.01).run()
+    at.number_input(key="w_batch_size").set_value(64).run()
+    at.number_input(key="w_epochs").set_value(33).run()
+    at.number_input(key="w_seed").set_value(9).run()
+    at.button(key="dice").click().run()
+    at.selectbox(key="w_schedule").set_value("cosine").run()
+    at.slider(key="w_valid_fraction").set_value(0.3).run()
+    at.select_slider(key=f"{BAR}_grid").set_value(0.05).run()
+    at.number_input(key="w_momentum").set_value(0.77).run()
+    at.get("button_group")[1].set_value("linear").run()
+    assert calm(at)
+    link = link_of(at)
+    assert link == {
+        **{"dataset": "moons", "model": "mlp", "hidden": "8,4", "activation": "relu", "noise": "0.2"},
+        **{"scale": "false", "optimizer": "nesterov", "weight_decay": "0.01", "batch_size": "64"},
+        **{"epochs": "33", "seed": "10", "schedule": "cosine", "valid_fraction": "0.3"},
+        **{"learning_rate": "0.05", "momentum": "0.77", "axis": "linear"},
+    }
+    assert widgets(opened(**link)) == widgets(at)
+
+
+def test_a_typed_value_that_cannot_be_leaves_the_old_one_and_says_so() -> None:
+    at = opened(dataset="moons", model="mlp")
+    at.text_input(key="w_hidden").set_value("16,abc").run()
+    assert "hidden must be" in at.error[0].value
+    assert "hidden" not in link_of(at)
+    assert at.text_input(key="w_hidden").value == "16,16"
+    at.text_input(key="w_hidden").set_value("4").run()
+    assert calm(at)
+    assert link_of(at)["hidden"] == "4"
+
+
+def test_a_network_for_pictures_gives_way_when_the_data_are_none() -> None:
+    at = opened(dataset="digits", model="cnn")
+    at.selectbox(key="w_dataset").set_value("boston").run()
+    assert calm(at)
+    assert at.selectbox(key="w_model").value == "linear"
+    assert "linear" in at.toast[0].value.lower()
+
+
+def test_the_same_problem_is_carried_to_the_next_page_and_back() -> None:
+    at = opened(dataset="diabetes", batch_size="16", seed="3", learning_rate="0.02")
+    before = widgets(at)
+    at.switch_page("pages/compare.py").run()
+    assert calm(at)
+    assert (at.selectbox(key="w_dataset").value, at.number_input(key="w_seed").value) == ("diabetes", 3)
+    at.switch_page("pages/train.py").run()
+    assert calm(at)
+    assert widgets(at) == before
+
+
+def test_every_page_opens_and_has_a_text_for_each_chart() -> None:
+    for page in ("train", "compare"):
+        at = opened(page)
+        assert calm(at)
+        assert charts(at)
+        assert all(chart.alt for chart in charts(at))
+
+
+def test_a_page_draws_before_torch_is_there() -> None:
+    """With torch out of reach everything but the training itself is drawn."""
+    code = """
+import sys
+sys.modules["torch"] = None
+from streamlit.testing.v1 import AppTest
+at = AppTest.from_file("app.py", default_timeout=30).run()
+print(len(at.exception), len(at.get("vega_lite_chart")), at.button(key="start").label)
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "0 2 Start", done.stderr[-2000:]
+
+
+def test_the_options_that_streamlit_must_know_exist() -> None:
+    import tomllib
+
+    wanted = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    flat = {
+        f"{section}.{key}"
+        for section, keys in wanted.items()
+        for key, value in keys.items()
+        if not isinstance(value, dict)
+    }
+    assert flat <= set(streamlit_config.get_config_options())
+    assert wanted["runner"]["postScriptGC"] is False
+    assert streamlit_config.get_option("runner.postScriptGC") is False
+    assert streamlit_config.get_option("client.showErrorDetails") == "none"
+
+
+def test_the_switch_that_a_deep_link_to_a_fresh_server_needs_exists() -> None:
+    assert isinstance(PagesManager.uses_pages_directory, (bool, type(None)))
+    source = (ROOT / "pages" / "_frame.py").read_text(encoding="utf-8")
+    assert "PagesManager.uses_pages_directory = False" in source
+    for page in (ROOT / "pages").glob("[a-z]*.py"):
+        assert "from pages import _frame" in page.read_text(encoding="utf-8"), page.name
+
+
+def test_specs_hold_no_numbers_of_a_run() -> None:
+    at = ended(opened())
+    for chart in charts(at):
+        assert "values" not in json.dumps(json.loads(chart.spec).get("data", {}))
