@@ -12,7 +12,8 @@ from core.compare import Comparison, Summary, estimate, paired
 from core.config import Config
 from core.history import DIVERGED, FINISHED, Record
 from core.optimizers import SGD, Momentum, Nesterov
-from core.stability import full_batch_limit, learning_rate_limit, local_curvature
+from core.sharpness import inputs, least_squares, problem_only, sharpness
+from core.stability import full_batch_limit, learning_rate_limit
 
 FALLING = 0.01  # a loss that changes by less than this share in the last fifth of a run counts as level
 LEVEL = 0.01  # what differs by less than this share is called alike, however sure
@@ -49,7 +50,7 @@ def ceiling(config: Config) -> Ceiling | None:
     if not isinstance(rule, (SGD, Momentum, Nesterov)):
         return None
     momentum, nesterov = getattr(rule, "momentum", 0.0), isinstance(rule, Nesterov)
-    found = _ceiling(_problem_only(config), momentum, nesterov)
+    found = _ceiling(problem_only(config), momentum, nesterov)
     kept = 1 - rule.dampening if isinstance(rule, Momentum) and momentum else 1.0
     if found is None or kept == 0:
         return None
@@ -59,59 +60,13 @@ def ceiling(config: Config) -> Ceiling | None:
     return Ceiling(limit / kept, found.kind)
 
 
-def _problem_only(config: Config) -> Config:
-    """The same problem with everything that the ceiling does not depend on at its default."""
-    return Config(
-        dataset=config.dataset,
-        model=config.model,
-        batch_size=min(config.batch_size, config.train_rows),
-        seed=config.seed,
-        scale=config.scale,
-        valid_fraction=config.valid_fraction,
-    )
-
-
 @lru_cache(maxsize=128)
 def _ceiling(config: Config, momentum: float, nesterov: bool) -> Ceiling | None:
-    if config.model.name == "linear" and not config.dataset.classes:
-        limit = learning_rate_limit(_inputs(config), config.batch_size, momentum, nesterov)
+    if least_squares(config):
+        limit = learning_rate_limit(inputs(config), config.batch_size, momentum, nesterov)
         return Ceiling(limit, EXACT) if np.isfinite(limit) and limit > 0 else None
-    largest = _sharpness(config)
+    largest = sharpness(config)
     return Ceiling(full_batch_limit(largest, momentum, nesterov), LOCAL) if largest > 0 else None
-
-
-def _inputs(config: Config) -> np.ndarray:
-    """The scaled training inputs with a column of ones, (n, d + 1)."""
-    from core.engine.problem import problem
-
-    x = problem(config).x_train.double().numpy()
-    return np.hstack([x, np.ones((len(x), 1))])
-
-
-@lru_cache(maxsize=32)
-def _sharpness(config: Config) -> float:
-    """The largest Hessian eigenvalue of the loss at the first weights."""
-    import torch
-
-    from core.engine.problem import WEIGHTS, generator, problem
-    from core.networks import Network
-
-    data = problem(config)
-    network = Network(config.layers, config.dataset.classes, config.dataset.image_shape)
-    rows, steps = (128, 12) if network.image_shape else (512, 20)  # a second at the most
-    x, y = data.x_train[None, :rows], data.y_train[None, :rows]
-    first = network.start(generator(config.seed, WEIGHTS))[None].requires_grad_()
-    with torch.enable_grad():
-        loss = network.loss(network.differentiable(first, x), y).sum()
-        (gradient,) = torch.autograd.grad(loss, first, create_graph=True)
-
-    def product(v: np.ndarray) -> np.ndarray:
-        along = torch.from_numpy(v).to(first.dtype)[None]
-        (turned,) = torch.autograd.grad(gradient, first, along, retain_graph=True)
-        image: np.ndarray = turned[0].double().numpy()
-        return image
-
-    return local_curvature(product, first.numel(), steps=steps)[0]
 
 
 def verdict(config: Config, records: Sequence[Record], limit: Ceiling | None = None) -> str:

@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ORDER = [
     *("registry", "datasets", "models", "optimizers", "schedules", "landscapes", "config", "networks"),
-    *("history", "engine", "stability", "learned", "compare", "tuned", "verdict", "search", "jobs", "store"),
+    *("history", "engine", "stability", "sharpness", "learned", "compare", "tuned", "verdict"),
+    *("maps", "recommend", "rangetest", "search", "jobs", "store"),
     *("presets", "comparisons", "export", "charts"),
 ]
 CHARTS_SEE = {"pandas", "altair"}
