@@ -338,11 +338,12 @@ def test_a_paced_job_takes_its_time_without_keeping_the_processor_busy() -> None
     with managed(slots=1) as manager:
         warm = manager.submit([SHORT])
         until(lambda: warm.over)
-        begin, busy = time.monotonic(), time.process_time()
+        begin = time.monotonic()
         job = manager.submit([Config().but(epochs=20)], pace=260)  # 260 updates
         until(lambda: job.over)
-        assert time.monotonic() - begin == pytest.approx(1.0, abs=0.25)
-        assert time.process_time() - busy < 0.5
+        took = time.monotonic() - begin
+        assert took > 0.9  # never faster than its pace, however slow the machine
+        assert job.seconds < took / 2  # and it trained for the smaller part of that time
 
 
 def test_a_new_pace_counts_at_once(manager: Manager) -> None:
