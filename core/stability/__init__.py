@@ -1,6 +1,6 @@
 """How far learning rate and momentum can be pushed on given data, from the data alone, before training."""
 
-from core.stability.local import local_curvature
+from core.stability.local import local_curvature, local_direction
 from core.stability.minibatch import MAP_PAIRS, growth_rate, learning_rate_limit, learning_rate_limits
 from core.stability.quadratic import (
     Best,
@@ -31,6 +31,7 @@ __all__ = [
     "learning_rate_limit",
     "learning_rate_limits",
     "local_curvature",
+    "local_direction",
     "moments",
     "noise_floor",
     "one_dimensional_limit",

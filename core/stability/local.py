@@ -36,6 +36,21 @@ def local_curvature(
     References:
         Lanczos iteration with full reorthogonalisation; Golub and Van Loan, "Matrix Computations", 10.1.
     """
+    return _lanczos(hessian_vector_product, size, seed, steps)[:2]
+
+
+def local_direction(
+    hessian_vector_product: Callable[[Array], Array], size: int, *, seed: int = 0, steps: int = 30
+) -> tuple[float, Array]:
+    """As `local_curvature`: the value, and its direction as a vector (size,) of length 1."""
+    value, _, vector = _lanczos(hessian_vector_product, size, seed, steps)
+    return value, vector
+
+
+def _lanczos(
+    hessian_vector_product: Callable[[Array], Array], size: int, seed: int, steps: int
+) -> tuple[float, float, Array]:
+    """The largest eigenvalue, its residual and its vector."""
     for name, number in (("size", size), ("steps", steps)):
         if number < 1:
             raise OutOfRange(f"{name} must be a whole number of at least 1, got {number!r}.")
@@ -55,5 +70,5 @@ def local_curvature(
         size_left = float(np.linalg.norm(rest))
         settled = residual <= 1e-10 * max(abs(values[0]), abs(value))
         if settled or len(basis) == min(steps, size) or size_left <= 1e-12 * np.linalg.norm(image):
-            return value, residual
+            return value, residual, vector @ Q
         basis.append(rest / size_left)
