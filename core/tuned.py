@@ -10,7 +10,7 @@ import numpy as np
 
 from core.compare import Comparison, measure
 from core.engine import Training
-from core.optimizers import Optimizer
+from core.optimizers import LEARNING_RATE, Optimizer
 
 if TYPE_CHECKING:
     from core.engine.stack import Stack
@@ -20,7 +20,7 @@ TRIALS = 16  # settings of each rival and round
 ROUNDS = 2  # the first looks everywhere, the next around the best
 SEEDS = 3  # runs of each setting
 APART = 1000  # the search's seeds begin so far behind the comparison's
-RATES = (1e-4, 10.0)
+STEPS = (1e-4, 10.0)  # effective ones; the second round may go three times as far
 LEAST = 0.005  # of 1 - momentum
 
 
@@ -28,8 +28,10 @@ class Tuned:
     """First the search, then the comparison with what it chose; advanced like any training.
 
     In each round every rival tries TRIALS settings of learning rate and momentum (β₁ for Adam), spread evenly
-    over log η and log(1 - μ); the score of a setting is the mean over SEEDS seeds of the log of its last
-    loss, at worst that of predicting the mean. The comparison then uses seeds that the search never saw.
+    over log(1 - μ) and the log of the effective step η / (1 - μ), so that a rule with momentum tries as many
+    lengths of step as SGD; for rules without an effective step it is log η. The score of a setting is the
+    mean over SEEDS seeds of its last loss, as a share of that of predicting the mean and at worst 1, plus the
+    share of seeds that diverged. The comparison then uses seeds that the search never saw.
 
     Args:
         comparison: What is compared; its rivals give what is not searched.
@@ -98,9 +100,9 @@ class Tuned:
     def _judge(self, ended: Training) -> None:
         measures = measure(ended, len(self._trials), SEEDS, self.comparison.base.epochs)
         worst = np.array([ended.problem(s).baseline for s in range(SEEDS)])
-        last = np.where(measures.diverged, worst, measures.loss[:, :, -1])
-        scores = np.log(np.minimum(np.where(np.isfinite(last), last, worst), worst)).mean(1)
-        scores += measures.diverged.mean(1)
+        last = np.where(measures.diverged, np.nan, measures.loss[:, :, -1])
+        shares = np.divide(last, worst, out=np.ones_like(last), where=worst > 0)
+        scores = np.fmin(shares, 1.0).mean(1) + measures.diverged.mean(1)
         for rival in range(len(self._best)):
             mine = range(rival * TRIALS, (rival + 1) * TRIALS)
             found = min(((float(scores[k]), k) for k in mine), default=(np.inf, 0))
@@ -121,24 +123,27 @@ def _points(count: int) -> np.ndarray:
 
 
 def _spread(rule: Optimizer, count: int) -> list[Optimizer]:
-    """The rule with learning rates and momenta from everywhere."""
-    low, high = np.log(RATES)
-    rates = np.exp(low + (high - low) * _points(count)[:, 0])
-    kept = 1 - np.exp(np.log(LEAST) * _points(count)[:, 1])
-    return [_with(rule, rate, momentum) for rate, momentum in zip(rates, kept, strict=True)]
+    """The rule with effective steps and momenta from everywhere."""
+    low, high = np.log(STEPS)
+    steps = np.exp(low + (high - low) * _points(count)[:, 0])
+    rests = np.exp(np.log(LEAST) * _points(count)[:, 1])
+    return [_with(rule, step, 1 - rest) for step, rest in zip(steps, rests, strict=True)]
 
 
 def _around(rule: Optimizer, count: int) -> list[Optimizer]:
-    """The rule with learning rates within a factor of 3 and 1 - momentum within a factor of 2.5."""
-    rates = rule.learning_rate * np.exp(np.log(3.0) * (2 * _points(count)[:, 0] - 1))
+    """The rule with effective steps within a factor of 3 and 1 - momentum within a factor of 2.5."""
+    own = rule.effective_step or rule.learning_rate
+    steps = own * np.exp(np.log(3.0) * (2 * _points(count)[:, 0] - 1))
     word = rule.momentum_name
     rest = 1 - getattr(rule, word) if word else 1.0
     rests = np.clip(rest * np.exp(np.log(2.5) * (2 * _points(count)[:, 1] - 1)), LEAST, 1.0)
-    return [_with(rule, rate, 1 - r) for rate, r in zip(rates, rests, strict=True)]
+    return [_with(rule, step, 1 - rest) for step, rest in zip(steps, rests, strict=True)]
 
 
-def _with(rule: Optimizer, rate: float, momentum: float) -> Optimizer:
-    numbers = {"learning_rate": float(rate)}
+def _with(rule: Optimizer, step: float, momentum: float) -> Optimizer:
+    """The rule with this momentum and effective step; the step is its learning rate where it has none."""
     if rule.momentum_name:
-        numbers[rule.momentum_name] = float(momentum)
-    return replace(rule, **numbers)
+        rule = replace(rule, **{rule.momentum_name: float(momentum)})
+    times = (rule.effective_step or rule.learning_rate) / rule.learning_rate
+    rate = np.clip(step / times, LEARNING_RATE.low, LEARNING_RATE.high)
+    return replace(rule, learning_rate=float(rate))
