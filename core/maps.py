@@ -326,3 +326,46 @@ def _rounds(shape: tuple[int, int]) -> list[NDArray[np.intp]]:
 
 
 _axes = lru_cache(maxsize=32)(axes)
+
+
+def drawn(prediction: Prediction, measured: Map | None = None) -> pd.DataFrame:
+    """The table that a map is drawn from: a row for each cell, then the points of the lines.
+
+    Momentum is placed at -log10(1 - momentum). Lines, by `line`: 0 the limit, 1 and 2 its 0.7 and 2 fold, 3 to 5
+    the full-batch ceilings of heavy ball, SGD and Nesterov, from 6 on equal effective steps, one a decade.
+    """
+    axes = prediction.axes
+    rates, heights = _edges(np.log(axes.learning_rates)), _edges(-np.log10(1.0 - axes.momenta))
+    row, column = (i.ravel() for i in np.indices(axes.shape))
+    cells = {
+        "rate": axes.learning_rates[column],
+        "momentum": axes.momenta[row],
+        "x1": np.exp(rates[column]),
+        "x2": np.exp(rates[column + 1]),
+        "y1": heights[row],
+        "y2": heights[row + 1],
+        "growth": prediction.growth.ravel(),
+    }
+    if measured is not None:
+        own, diverged = measured.measured.ravel(), measured.diverged.ravel()
+        cells["loss"] = np.where(diverged, np.nan, measured.loss.ravel())
+        cells["lost"] = np.where(own, diverged.astype(float), np.nan)
+        cells["epochs"] = measured.epochs_to.ravel()
+    limit, full = prediction.limit, prediction.full_batch
+    lines = [limit, SAFE * limit, UNSAFE * limit, full["momentum"], full["sgd"], full["nesterov"]]
+    low, high = np.log10(axes.learning_rates[[0, -1]])
+    steps = 10.0 ** np.arange(np.ceil(low), np.floor(high - np.log10(1.0 - axes.momenta[-1])) + 1)
+    lines += [step * (1.0 - axes.momenta) for step in steps]
+    heights = -np.log10(1.0 - axes.momenta)
+    points = [pd.DataFrame({"line": k, "line_x": line, "line_y": heights}) for k, line in enumerate(lines)]
+    along = pd.concat(points)
+    along = along[along["line_x"].between(axes.learning_rates[0], axes.learning_rates[-1])]
+    table = pd.concat([pd.DataFrame(cells), along], ignore_index=True)
+    columns = ["rate", "momentum", "x1", "x2", "y1", "y2", "growth", "loss", "lost", "epochs"]
+    return table.reindex(columns=[*columns, "line", "line_x", "line_y"]).astype("float32")
+
+
+def _edges(centres: Array) -> Array:
+    """The edges of cells around evenly spaced centres, one more than there are centres."""
+    half = (centres[1] - centres[0]) / 2.0
+    return np.append(centres - half, centres[-1] + half)
