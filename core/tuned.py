@@ -117,9 +117,12 @@ class Tuned:
 
 
 def _points(count: int) -> np.ndarray:
-    """Evenly spread points (count, 2) of the unit square: a rank-1 lattice of the golden ratio."""
+    """Evenly spread points (count, 2) of the unit square: a rank-1 lattice of the golden ratio.
+
+    A point two thirds along has 0 as its second number: a step that plain SGD often likes, without momentum.
+    """
     k = np.arange(count)
-    return np.stack([(k + 0.5) / count, (k * 0.6180339887498949 + 0.5) % 1.0], axis=1)
+    return np.stack([(k + 0.5) / count, ((k - 2 * count // 3) * 0.6180339887498949) % 1.0], axis=1)
 
 
 def _spread(rule: Optimizer, count: int) -> list[Optimizer]:
@@ -144,6 +147,6 @@ def _with(rule: Optimizer, step: float, momentum: float) -> Optimizer:
     """The rule with this momentum and effective step; the step is its learning rate where it has none."""
     if rule.momentum_name:
         rule = replace(rule, **{rule.momentum_name: float(momentum)})
-    times = (rule.effective_step or rule.learning_rate) / rule.learning_rate
+    times = replace(rule, learning_rate=1.0).effective_step or 1.0
     rate = np.clip(step / times, LEARNING_RATE.low, LEARNING_RATE.high)
     return replace(rule, learning_rate=float(rate))

@@ -303,6 +303,13 @@ def test_records_of_a_branch_are_one_for_each_epoch_and_seconds_keep_rising() ->
     assert math.isnan(until[2])
 
 
+def test_a_branch_has_cost_what_its_past_has_cost() -> None:
+    training = advanced([BASE], MIDDLE)
+    training.stacks[0]._seconds, training.stacks[0]._teams[0].seconds = 100.0, 50.0
+    branches = finished(training.fork(0, [BASE.optimizer, SGD(0.1)]))
+    assert (branches.stacks[0].history.scores[:, 2, 4] > 150.0).all()
+
+
 def test_configs_of_the_branches_are_the_original_with_their_rule() -> None:
     rules = [BASE.optimizer, SGD(0.1)]
     branches = advanced([BASE], MIDDLE).fork(0, rules)
