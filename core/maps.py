@@ -331,8 +331,8 @@ _axes = lru_cache(maxsize=32)(axes)
 def drawn(prediction: Prediction, measured: Map | None = None) -> pd.DataFrame:
     """The table that a map is drawn from: a row for each cell, then the points of the lines.
 
-    Momentum is placed at -log10(1 - momentum). Lines, by `line`: 0 the limit, 1 and 2 its 0.7 and 2 fold, 3 to 5
-    the full-batch ceilings of heavy ball, SGD and Nesterov, from 6 on equal effective steps, one a decade.
+    Momentum is placed at -log10(1 - momentum). Lines, by `line`: 0 the limit, 1 and 2 its 0.7 and 2 fold,
+    3 to 5 the full-batch ceilings of heavy ball, SGD and Nesterov, from 6 on equal effective steps.
     """
     axes = prediction.axes
     rates, heights = _edges(np.log(axes.learning_rates)), _edges(-np.log10(1.0 - axes.momenta))

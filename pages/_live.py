@@ -66,9 +66,8 @@ def launch(configs: Sequence[Config], seconds: float | None, **more: Any) -> job
 
 
 def watch(job: jobs.Job) -> None:
-    """Counts this session among the watchers of a job, and of no other."""
+    """Counts this session among the watchers of a job; it stays one while it looks at other pages."""
     if session() not in job.watchers:
-        manager().detach(session())
         job.attach(session())
 
 
