@@ -2,6 +2,7 @@
 
 import copy
 import json
+import math
 import re
 from pathlib import Path
 
@@ -12,6 +13,15 @@ import pytest
 from core import charts
 
 ROOT = Path(__file__).parent.parent
+NASTY = ("""<b>a</b>'"\\ {c} ${d} 😀""", "two\nlines\u2028", "SGD + momentum · η 0.01 · μ 0.9 · n = 5")
+STYLES = charts.rival_styles(("sgd", "adam", "momentum"))
+MAKERS = [maker for name, maker in vars(charts).items() if name.endswith("_spec")]
+
+
+def compared(**options):
+    return charts.compare_spec(NASTY, STYLES, "epoch", "loss", **options)
+
+
 SPECS = {
     "loss_log": (lambda: charts.loss_spec(True), charts.LOSS_COLUMNS),
     "loss_linear": (lambda: charts.loss_spec(False), charts.LOSS_COLUMNS),
@@ -21,6 +31,9 @@ SPECS = {
     "predicted": (lambda: charts.predicted_spec("mg/dl"), charts.PREDICTED_COLUMNS),
     "decision": (lambda: charts.decision_spec(("inner", "outer")), charts.DECISION_COLUMNS),
     "confusion": (lambda: charts.confusion_spec(("a", "b's", "c\\d")), charts.CONFUSION_COLUMNS),
+    "compare": (lambda: compared(), charts.compare_columns(3)),
+    "compare_linear": (lambda: compared(log=False), charts.compare_columns(3)),
+    "compare_one": (lambda: compared(focus=1), charts.compare_columns(3)),
 }
 every_spec = pytest.mark.parametrize(("make", "columns"), SPECS.values(), ids=SPECS)
 
@@ -39,7 +52,7 @@ def parts(node, key):
 
 def made(spec):
     """The names that the spec's own transforms make."""
-    names = set()
+    names = {name for flat in parts(spec, "flatten") for name in flat}
     for value in parts(spec, "as"):
         names.update([value] if isinstance(value, str) else value)
     return names
@@ -51,7 +64,7 @@ def read(spec):
     folded = {name for fold in parts(spec, "fold") for name in fold}
     fields = {value for value in parts(spec, "field") if isinstance(value, str)}
     mentioned = set(re.findall(r"datum\['(\w+)'\]|datum\.(\w+)", text))
-    named = {a or b for a, b in mentioned if b != "value"}  # datum.value is an entry of a legend or an axis
+    named = {a or b for a, b in mentioned} - {"value", "label"}  # these two are of a legend or an axis
     return (folded | fields | named) - made(spec)
 
 
@@ -82,10 +95,8 @@ def test_a_spec_holds_no_data(make, columns):
 @every_spec
 def test_a_spec_is_the_same_text_when_it_is_made_again(make, columns):
     first = json.dumps(make())
-    for maker in (charts.loss_spec, charts.curve_spec, charts.fit_spec, charts.predicted_spec):
+    for maker in MAKERS:
         maker.cache_clear()
-    charts.decision_spec.cache_clear()
-    charts.confusion_spec.cache_clear()
     alt.Chart().mark_point().add_params(alt.selection_point()).to_dict(
         validate=False
     )  # moves Altair's counters
@@ -128,10 +139,15 @@ def test_no_value_is_clamped_and_no_axis_end_is_fixed(log):
     assert not any({"domain", "domainMax", "domainMin", "clamp"} & scale.keys() for scale in numeric)
 
 
+def channels(colour):
+    """Red, green and blue of linear light, in [0, 1]."""
+    written = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    return [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in written]
+
+
 def luminance(colour):
     """Relative luminance of WCAG 2.2."""
-    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    linear = channels(colour)
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
@@ -149,7 +165,8 @@ def config():
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_every_series_stands_out_from_both_pages(theme):
     page = config()["theme"][theme]["backgroundColor"]
-    colours = {*charts.COLOURS.values(), *charts.CLASSES, charts.ALARM}
+    rivals = {colour for rule in charts.COLOURS for colour, _ in charts.rival_styles((rule,) * 8)}
+    colours = {*charts.COLOURS.values(), *charts.CLASSES, charts.ALARM, *rivals}
     assert {colour: contrast(colour, page) for colour in colours if contrast(colour, page) < 3} == {}
 
 
@@ -171,16 +188,164 @@ def test_each_optimizer_has_its_own_colour_and_its_own_dash():
     assert len(set(charts.CLASSES)) == len(charts.CLASSES)
 
 
+RIVALS = [
+    ("sgd", "momentum"),
+    ("sgd", "momentum", "momentum", "adam"),
+    ("sgd", "sgd", "adam", "adam", "momentum", "momentum", "nesterov", "rmsprop"),
+    *[(rule,) * 8 for rule in charts.COLOURS],
+    (*charts.COLOURS, "sgd"),
+]
+
+
+@pytest.mark.parametrize("names", RIVALS, ids="-".join)
+def test_the_first_rival_of_a_rule_looks_as_the_rule_does_everywhere(names):
+    styles = charts.rival_styles(names)
+    firsts = {name: styles[names.index(name)] for name in names}
+    assert firsts == {name: (charts.COLOURS[name], tuple(charts.DASHES[name])) for name in names}
+
+
+@pytest.mark.parametrize("names", RIVALS, ids="-".join)
+def test_no_two_rivals_share_a_colour_or_a_dash(names):
+    styles = charts.rival_styles(names)
+    assert len(styles) == len(names)
+    assert len({colour for colour, _ in styles}) == len({dash for _, dash in styles}) == len(names)
+    assert charts.ALARM not in dict(styles)
+
+
+def test_the_next_rival_of_a_rule_takes_no_rules_own_look_while_there_is_another():
+    extra = charts.rival_styles(("sgd", "sgd", "sgd", "sgd"))[1:]
+    assert not {colour for colour, _ in extra} & set(charts.COLOURS.values())
+    assert not {dash for _, dash in extra} & {tuple(dash) for dash in charts.DASHES.values()}
+
+
+def test_nine_rivals_are_too_many():
+    with pytest.raises(ValueError, match=r"names must be at most 8 rules, got 9\."):
+        charts.rival_styles(("sgd",) * 9)
+
+
+# Machado, Oliveira and Fernandes (2009), severity 1, for linear RGB: no red cones, no green cones
+SEEN_BY = {
+    "protan": [
+        (0.152286, 1.052583, -0.204868),
+        (0.114503, 0.786281, 0.099216),
+        (-0.003882, -0.048116, 1.051998),
+    ],
+    "deutan": [
+        (0.367322, 0.860646, -0.227968),
+        (0.280085, 0.672501, 0.047413),
+        (-0.01182, 0.04294, 0.968881),
+    ],
+}
+
+
+def times(matrix, vector):
+    return [sum(m * v for m, v in zip(row, vector, strict=True)) for row in matrix]
+
+
+def lab(linear):
+    """CIELAB under D65 of linear sRGB."""
+    to_xyz = [(0.4124, 0.3576, 0.1805), (0.2126, 0.7152, 0.0722), (0.0193, 0.1192, 0.9505)]
+    scaled = [value / white for value, white in zip(times(to_xyz, linear), (0.9505, 1, 1.089), strict=True)]
+    x, y, z = (t ** (1 / 3) if t > 216 / 24389 else (24389 / 27 * t + 16) / 116 for t in scaled)
+    return 116 * y - 16, 500 * (x - y), 200 * (y - z)
+
+
+@pytest.mark.parametrize("eyes", SEEN_BY)
+def test_further_rivals_of_a_rule_are_told_from_the_rules_by_colour_blind_eyes(eyes):
+    def seen(colour):
+        return lab([min(1, max(0, light)) for light in times(SEEN_BY[eyes], channels(colour))])
+
+    extra = [colour for colour, _ in charts.rival_styles(("sgd",) * 4)[1:]]
+    near = {
+        (a, b): math.dist(seen(a), seen(b)) for a in extra for b in {*charts.COLOURS.values(), *extra} - {a}
+    }
+    assert min(near.values()) > 10, "2.3 is just noticeable"
+
+
+def test_a_legend_shows_every_label_as_one_line_of_its_own_text():
+    for text in parts(compared(), "labelExpr"):
+        shown = json.loads(text.removesuffix("[datum.value]"))
+        assert shown == [NASTY[0], "two lines", NASTY[2]]
+
+
+def test_rivals_of_the_same_words_are_numbered():
+    spec = charts.compare_spec(("a", "b", "a"), STYLES, "epoch", "loss")
+    tooltip = next(parts(spec, "tooltip"))
+    assert [entry["title"] for entry in tooltip] == ["epoch", "a (1)", "b", "a (3)"]
+
+
+def test_one_tooltip_reads_every_rival():
+    (tooltip,) = parts(compared(), "tooltip")
+    assert [entry["field"] for entry in tooltip] == ["x", "m0_text", "m1_text", "m2_text"]
+    (tooltip,) = parts(compared(focus=1), "tooltip")
+    assert [entry["field"] for entry in tooltip] == ["x", "m1_text"]
+
+
+def test_a_tooltip_can_name_what_has_a_backslash():
+    """Vega-Lite 6 makes an expression of the title: it minds the quotes in it, and nothing else."""
+    spec = charts.compare_spec(("a\\", 'b"'), STYLES[:2], "epoch", "loss")
+    (tooltip,) = parts(spec, "tooltip")
+    written = ['"' + entry["title"].replace('"', '\\"') + '"' for entry in tooltip[1:]]
+    assert [json.loads(text) for text in written] == ["a\\", 'b"']
+
+
+@pytest.mark.parametrize(("spec", "column"), [(charts.loss_spec(), "epoch"), (compared(), "x")])
+def test_the_word_beside_a_cross_stands_where_there_is_room(spec, column):
+    (align,) = [text["expr"] for text in parts(spec, "align")]
+    near, left, right = re.fullmatch(
+        rf"width - scale\('x', datum\['{column}'\]\) < (\d+) \? '(\w+)' : '(\w+)'", align
+    ).groups()
+    assert (left, right) == ("right", "left"), "text that ends at the cross lies on its left"
+    assert int(near) > 13 + 8 * len("diverged") * 0.8, "pixels: the gap and the letters"
+    (gap,) = [text["expr"] for text in parts(spec, "dx")]
+    assert gap == align.replace("'right'", "-13").replace("'left'", "13")
+
+
+def test_a_small_multiple_has_no_words_and_the_values_of_all_rivals():
+    spec = compared(focus=1)
+    assert not list(parts(spec, "legend"))
+    axes = [layer["encoding"][channel] for layer in spec["layer"][0]["layer"] for channel in ("x", "y")]
+    assert {axis["title"] for axis in axes} == {None}
+    assert spec["layer"][0]["transform"] == compared()["layer"][0]["transform"]
+    assert spec["height"] < compared()["height"]
+
+
+def test_each_multiple_draws_its_own_rival_in_its_own_colour():
+    for focus, (colour, _) in enumerate(STYLES):
+        bands, others, line, *_ = compared(focus=focus)["layer"][0]["layer"]
+        assert bands["mark"]["color"] == line["mark"]["color"] == colour != others["mark"]["color"]
+        assert {"filter": f"datum.rival == {focus}"} in line["transform"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"styles": STYLES[:2]}, "styles must be one for each of 3 labels, got 2."),
+        ({"focus": 3}, "focus must be None or in [0, 2], got 3."),
+        ({"focus": -1}, "focus must be None or in [0, 2], got -1."),
+    ],
+)
+def test_what_does_not_fit_together_is_refused_in_a_sentence(change, said):
+    given = {"labels": NASTY, "styles": STYLES, "x_title": "epoch", "y_title": "loss"}
+    with pytest.raises(ValueError, match=re.escape(said)):
+        charts.compare_spec(**{**given, **change})
+
+
+def test_numbers_on_axes_are_plain():
+    """In d3's words: decimals from 0.000001 up to 999,999; without the 6 it guesses from the step."""
+    axes = [axis for spec in (charts.loss_spec(), compared()) for axis in parts(spec, "axis")]
+    assert {axis["format"] for axis in axes} == {".6~g"}
+
+
 def test_colours_are_written_in_one_place_only():
     pattern = re.compile(r"#[0-9a-fA-F]{6}\b")
-    found = [
-        n
-        for n, line in enumerate((ROOT / "core/charts.py").read_text("utf-8").splitlines())
-        if pattern.search(line)
-    ]
+    lines = (ROOT / "core/charts/base.py").read_text("utf-8").splitlines()
+    found = [n for n, line in enumerate(lines) if pattern.search(line)]
     assert found[-1] - found[0] < 12, "all of them stand together at the top"
     others = [*(ROOT / "core").rglob("*.py"), *(ROOT / "pages").glob("*.py"), *ROOT.glob("*.py")]
-    strays = [p.name for p in others if p.name != "charts.py" and pattern.search(p.read_text("utf-8"))]
+    strays = [
+        p.name for p in others if p != ROOT / "core/charts/base.py" and pattern.search(p.read_text("utf-8"))
+    ]
     assert strays == []
 
 

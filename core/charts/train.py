@@ -1,13 +1,4 @@
-"""Tables to charts: one colour for one thing on every page, and specs that hold no data.
-
-A live chart must never be embedded anew while it runs, and the browser updates it in place only when its
-spec is the same text again. So each function here gives a constant Vega-Lite dict, made once with Altair and
-kept; a page draws it with `st.vega_lite_chart(table, spec)`, where the table is wide, float32, with one plain
-column for one series and NaN where a row has no value for it. Nobody may change a returned dict.
-
-Texts, axes and grids take the page's theme; only the series have colours of their own, each with a
-contrast of at least 3 to 1 on the light and on the dark page.
-"""
+"""What one run is drawn with: its loss and metrics as they come, and what its model has learned."""
 
 from __future__ import annotations
 
@@ -16,46 +7,40 @@ from typing import Any
 
 import altair as alt
 
-Spec = dict[str, Any]
-
-# Okabe and Ito's set ("Color universal design", 2008); lightness changed where one of the pages swallowed it.
-_BLUE, _VERMILLION, _ORANGE, _GREEN = "#177bc0", "#d55e00", "#c77f00", "#009e73"
-_PURPLE, _SKY, _OLIVE, _BROWN = "#b565a7", "#2b93cf", "#8c8c00", "#8a6d4b"
-_SLATE, _GREY = "#5b7f9d", "#7f8a94"
-ALARM = "#e0245e"
-LIGHT_INK, DARK_INK = "#ffffff", "#1d252c"
-
-COLOURS = {
-    "sgd": _SLATE,
-    "momentum": _ORANGE,
-    "nesterov": _GREEN,
-    "adam": _PURPLE,
-    "adamw": _BROWN,
-    "rmsprop": _SKY,
-    "adagrad": _OLIVE,
-}
-DASHES = {
-    "sgd": [1, 0],
-    "momentum": [8, 3],
-    "nesterov": [2, 3],
-    "adam": [8, 3, 2, 3],
-    "adamw": [8, 3, 2, 3, 2, 3],
-    "rmsprop": [4, 3],
-    "adagrad": [12, 4],
-}
-CLASSES = (_BLUE, _ORANGE, _GREEN, _PURPLE, _SKY, _VERMILLION, _OLIVE, _BROWN, _SLATE, _GREY)
-CLASS_SHAPES = ("circle", "triangle-up", "square", "diamond", "cross", "triangle-down")
+from core.charts.base import (
+    BIG,
+    BLUE,
+    CLASS_SHAPES,
+    CLASSES,
+    DARK_INK,
+    GREY,
+    LIGHT_INK,
+    SLATE,
+    SMALL,
+    SQUARE,
+    VERMILLION,
+    Spec,
+    axis,
+    data_free,
+    drawable,
+    legend,
+    lost,
+    naming,
+    reading,
+    until,
+    x_axis,
+    y_axis,
+    y_scale,
+)
 
 # column: (words in the legend, colour, dash)
 _SERIES: dict[str, tuple[str, str, list[int]]] = {
-    "raw": ("mini-batch", _GREY + "66", [1, 0]),
-    "smooth": ("moving mean", _GREY, [1, 0]),
-    "train": ("training", _BLUE, [1, 0]),
-    "valid": ("validation", _VERMILLION, [5, 4]),
+    "raw": ("mini-batch", GREY + "66", [1, 0]),
+    "smooth": ("moving mean", GREY, [1, 0]),
+    "train": ("training", BLUE, [1, 0]),
+    "valid": ("validation", VERMILLION, [5, 4]),
 }
-_PLAIN = ("", _SLATE, [1, 0])
-_CROSS = "M-1,-1L1,1M1,-1L-1,1"  # in an SVG path's own words: ✕, the same in every font
-_BIG, _SMALL, _SQUARE = 320, 190, 320  # heights in pixels
+_PLAIN = ("", SLATE, [1, 0])
 
 LOSS_COLUMNS = ("epoch", "raw", "smooth", "train", "valid", "lost", "changed", "learning_rate", "momentum")
 FIT_COLUMNS = ("x", "train", "valid", "fitted")
@@ -83,8 +68,8 @@ def loss_spec(log: bool = True) -> Spec:
         log: Whether the loss axis is logarithmic; then values of 0 and below are left out.
     """
     curves = _curves(("raw", "smooth", "train", "valid"), "loss", log)
-    layers = (curves, _until(), *_changes(log), *_lost(log), _reading(("train", "valid"), log))
-    return _data_free(alt.layer(*layers).properties(height=_BIG))
+    layers = (curves, until("epoch", "epoch"), *_changes(log), *_lost(log), _read(("train", "valid"), log))
+    return data_free(alt.layer(*layers).properties(height=BIG))
 
 
 @cache
@@ -99,8 +84,8 @@ def curve_spec(*columns: str, title: str, log: bool = False) -> Spec:
         title: The words on the y-axis.
         log: Whether the y-axis is logarithmic; then values of 0 and below are left out.
     """
-    layers = (_curves(columns, title, log), _until(), _reading(columns, log))
-    return _data_free(alt.layer(*layers).properties(height=_SMALL))
+    layers = (_curves(columns, title, log), until("epoch", "epoch"), _read(columns, log))
+    return data_free(alt.layer(*layers).properties(height=SMALL))
 
 
 @cache
@@ -110,15 +95,15 @@ def fit_spec(x_title: str = "x", y_title: str = "y") -> Spec:
     Columns (FIT_COLUMNS): `x`; `train` and `valid`: the y of a point of that part; `fitted`: the model's y at
     that x, as dense as the line should be smooth. Each row has `x` and usually one of the others.
     """
-    x, y = _plain("x", x_title), alt.Y("drawn:Q", title=y_title, scale=alt.Scale(zero=False), axis=_axis())
+    x, y = _plain("x", x_title), alt.Y("drawn:Q", title=y_title, scale=alt.Scale(zero=False), axis=axis())
     points = _parts(("train", "valid")).encode(x=x, y=y)
     line = (
         alt.Chart()
-        .transform_filter(_drawable("fitted", False))
+        .transform_filter(drawable("fitted", False))
         .mark_line(color=_SERIES["train"][1], strokeWidth=2.4, strokeCap="round")
         .encode(x=x, y=alt.Y("fitted:Q", title=y_title))
     )
-    return _data_free(alt.layer(points, line).properties(height=_SQUARE))
+    return data_free(alt.layer(points, line).properties(height=SQUARE))
 
 
 @cache
@@ -134,17 +119,17 @@ def predicted_spec(unit: str = "") -> Spec:
     tail = f" ({unit})" if unit else ""
     diagonal = (
         alt.Chart()
-        .transform_filter(f"{_drawable('train', False)} || {_drawable('valid', False)}")
+        .transform_filter(f"{drawable('train', False)} || {drawable('valid', False)}")
         .transform_calculate(top="isValid(datum.train) ? datum.train : datum.valid")
         .transform_aggregate(a="min(actual)", b="max(actual)", c="min(top)", d="max(top)")
         .transform_calculate(low="min(datum.a, datum.c)", high="max(datum.b, datum.d)")
-        .mark_rule(color=_GREY, strokeDash=[4, 4])
+        .mark_rule(color=GREY, strokeDash=[4, 4])
         .encode(x=alt.X("low:Q", title=f"actual{tail}"), x2="high:Q", y="low:Q", y2="high:Q")
     )
     x = _plain("actual", f"actual{tail}")
-    y = alt.Y("drawn:Q", title=f"predicted{tail}", scale=alt.Scale(zero=False), axis=_axis())
+    y = alt.Y("drawn:Q", title=f"predicted{tail}", scale=alt.Scale(zero=False), axis=axis())
     points = _parts(("train", "valid")).encode(x=x, y=y)
-    return _data_free(alt.layer(diagonal, points).properties(height=_SQUARE))
+    return data_free(alt.layer(diagonal, points).properties(height=SQUARE))
 
 
 @cache
@@ -165,15 +150,15 @@ def decision_spec(names: tuple[str, ...], x1: str = "x1", x2: str = "x2") -> Spe
         .transform_filter("isValid(datum.image)")
         .mark_image(aspect=False)
         .encode(
-            x=alt.X("x1_low:Q", title=x1, scale=exact, axis=_axis(grid=False)),
+            x=alt.X("x1_low:Q", title=x1, scale=exact, axis=axis(grid=False)),
             x2="x1_high:Q",
-            y=alt.Y("x2_high:Q", title=x2, scale=exact, axis=_axis(grid=False)),
+            y=alt.Y("x2_high:Q", title=x2, scale=exact, axis=axis(grid=False)),
             y2="x2_low:Q",
             url="image:N",
         )
     )
     indices = list(range(len(names)))
-    legend = _legend(_naming(names), len(names))
+    key = legend(naming(names), _columns(len(names)))
     shapes = [CLASS_SHAPES[i % len(CLASS_SHAPES)] for i in indices]
     colours = [CLASSES[i % len(CLASSES)] for i in indices]
     points = (
@@ -183,11 +168,11 @@ def decision_spec(names: tuple[str, ...], x1: str = "x1", x2: str = "x2") -> Spe
         .encode(
             x=alt.X("x1:Q", title=x1, scale=exact),
             y=alt.Y("x2:Q", title=x2, scale=exact),
-            color=alt.Color("label:N", scale=alt.Scale(domain=indices, range=colours), legend=legend),
-            shape=alt.Shape("label:N", scale=alt.Scale(domain=indices, range=shapes), legend=legend),
+            color=alt.Color("label:N", scale=alt.Scale(domain=indices, range=colours), legend=key),
+            shape=alt.Shape("label:N", scale=alt.Scale(domain=indices, range=shapes), legend=key),
         )
     )
-    return _data_free(alt.layer(picture, points).properties(height=_SQUARE))
+    return data_free(alt.layer(picture, points).properties(height=SQUARE))
 
 
 @cache
@@ -202,38 +187,19 @@ def confusion_spec(names: tuple[str, ...]) -> Spec:
     """
     indices = list(range(len(names)))
     scale = alt.Scale(domain=indices, paddingInner=0.04, paddingOuter=0.02)
-    axis = alt.Axis(
-        labelExpr=_naming(names), labelOverlap=False, labelAngle=0, labelLimit=76, ticks=False, domain=False
+    words = alt.Axis(
+        labelExpr=naming(names), labelOverlap=False, labelAngle=0, labelLimit=76, ticks=False, domain=False
     )
     base = alt.Chart().encode(
-        x=alt.X("predicted:O", title="predicted class", scale=scale, axis=axis),
-        y=alt.Y("actual:O", title="actual class", scale=scale, axis=axis),
+        x=alt.X("predicted:O", title="predicted class", scale=scale, axis=words),
+        y=alt.Y("actual:O", title="actual class", scale=scale, axis=words),
     )
     colour = alt.Color("share:Q", scale=alt.Scale(scheme="viridis", domain=[0, 1]), legend=None)
     readable = alt.when("datum.share > 0.6").then(alt.value(DARK_INK)).otherwise(alt.value(LIGHT_INK))
     tooltip = [alt.Tooltip("count:Q"), alt.Tooltip("share:Q", title="of the actual class", format=".1%")]
     cells = base.mark_rect(cornerRadius=2).encode(color=colour, tooltip=tooltip)
     counts = base.mark_text(fontSize=13).encode(text=alt.Text("count:Q", format=",d"), color=readable)
-    return _data_free(alt.layer(cells, counts).properties(height=_SQUARE))
-
-
-def _data_free(chart: Any) -> Spec:
-    """A chart as a dict in which neither the whole nor a layer names any data: the page brings its table."""
-    left_out = ("data", "datasets", "$schema", "config")
-    spec = {key: part for key, part in chart.to_dict().items() if key not in left_out}
-    spec["padding"] = {"left": 0, "top": 4, "right": 10, "bottom": 4}
-    return {**spec, "layer": [{k: v for k, v in layer.items() if k != "data"} for layer in spec["layer"]]}
-
-
-def _drawable(column: str, log: bool) -> str:
-    """A Vega test: the value is a finite number, and above 0 where the axis is logarithmic."""
-    field = f"datum['{column}']"
-    return f"isFinite({field}) && " + (f"{field} > 0" if log else f"isValid({field})")
-
-
-def _axis(**options: Any) -> alt.Axis:
-    calm: dict[str, Any] = {"domain": False, "ticks": False, "gridOpacity": 0.6, "gridWidth": 0.6}
-    return alt.Axis(**{**calm, "format": ".3~g", "labelOverlap": "greedy", "tickCount": 6, **options})
+    return data_free(alt.layer(cells, counts).properties(height=SQUARE))
 
 
 def _x(field: str = "epoch", **options: Any) -> alt.X:
@@ -242,26 +208,16 @@ def _x(field: str = "epoch", **options: Any) -> alt.X:
 
 
 def _y(field: str, title: str, log: bool, **options: Any) -> alt.Y:
-    scale = alt.Scale(type="log", nice=False) if log else alt.Scale(zero=False)
-    return alt.Y(f"{field}:Q", title=title, scale=scale, **options)
+    return alt.Y(f"{field}:Q", title=title, scale=y_scale(log), **options)
 
 
 def _plain(column: str, title: str) -> alt.X:
-    return alt.X(f"{column}:Q", title=title, scale=alt.Scale(zero=False), axis=_axis(grid=False))
+    return alt.X(f"{column}:Q", title=title, scale=alt.Scale(zero=False), axis=axis(grid=False))
 
 
-def _naming(names: tuple[str, ...]) -> str:
-    """A Vega expression that turns an index into its name."""
-    quoted = ", ".join("'" + name.replace("\\", "\\\\").replace("'", "\\'") + "'" for name in names)
-    return f"[{quoted}][datum.value]"
-
-
-def _legend(label: str, entries: int) -> alt.Legend:
-    """A row of names above the chart, or two columns of them where it is narrow."""
-    room = alt.expr(f"width < {95 * entries} ? 2 : {entries}")
-    return alt.Legend(
-        title=None, orient="top", labelExpr=label, columns=room, symbolSize=90, columnPadding=10, offset=4
-    )
+def _columns(entries: int) -> str:
+    """A Vega expression: all names in one row, or in two columns where the chart is narrow."""
+    return f"width < {95 * entries} ? 2 : {entries}"
 
 
 def _style(column: str) -> tuple[str, str, list[int]]:
@@ -275,22 +231,19 @@ def _words(columns: tuple[str, ...]) -> str:
 def _curves(columns: tuple[str, ...], title: str, log: bool) -> Any:
     """The lines, one for each column; the browser folds the table, which is a third of a long one's bytes."""
     styles = [_style(name) for name in columns]
-    legend = _legend(_words(columns), len(columns)) if len(columns) > 1 else None
+    key = legend(_words(columns), _columns(len(columns))) if len(columns) > 1 else None
 
     def ranged(channel: Any, values: list[Any]) -> Any:
-        return channel("series:N", scale=alt.Scale(domain=list(columns), range=values), legend=legend)
+        return channel("series:N", scale=alt.Scale(domain=list(columns), range=values), legend=key)
 
     return (
         alt.Chart()
         .transform_fold(list(columns), as_=["series", "drawn"])
-        .transform_filter(_drawable("drawn", log))
+        .transform_filter(drawable("drawn", log))
         .mark_line(strokeCap="round", strokeJoin="round", clip=True)
         .encode(
-            x=_x(
-                scale=alt.Scale(zero=False, nice=False),
-                axis=_axis(grid=False, format="~g", tickCount=8, labelFlush=True),
-            ),
-            y=_y("drawn", title, log, axis=_axis(tickCount=5, format=".2~g")),
+            x=_x(scale=alt.Scale(zero=False, nice=False), axis=x_axis()),
+            y=_y("drawn", title, log, axis=y_axis(log)),
             color=ranged(alt.Color, [style[1] for style in styles]),
             strokeDash=ranged(alt.StrokeDash, [style[2] for style in styles]),
             strokeWidth=alt.when("datum.series == 'raw'").then(alt.value(1)).otherwise(alt.value(2)),
@@ -300,65 +253,38 @@ def _curves(columns: tuple[str, ...], title: str, log: bool) -> Any:
 
 def _parts(columns: tuple[str, ...]) -> Any:
     """Points of training and validation, told apart by colour and shape; x and y are for the caller."""
-    legend = _legend(_words(columns), len(columns))
+    key = legend(_words(columns), _columns(len(columns)))
     colours = alt.Scale(domain=list(columns), range=[_style(name)[1] for name in columns])
     shapes = alt.Scale(domain=list(columns), range=list(CLASS_SHAPES[: len(columns)]))
     return (
         alt.Chart()
         .transform_fold(list(columns), as_=["series", "drawn"])
-        .transform_filter(_drawable("drawn", False))
+        .transform_filter(drawable("drawn", False))
         .mark_point(filled=True, size=32, opacity=0.85)
         .encode(
-            color=alt.Color("series:N", scale=colours, legend=legend),
-            shape=alt.Shape("series:N", scale=shapes, legend=legend),
+            color=alt.Color("series:N", scale=colours, legend=key),
+            shape=alt.Shape("series:N", scale=shapes, legend=key),
         )
     )
 
 
-def _until() -> Any:
-    """One unseen point at the table's last epoch, drawn or not: it keeps the x-axis still."""
-    ends = alt.Chart().transform_aggregate(first="min(epoch)", last="max(epoch)").mark_rule(opacity=0)
-    return ends.encode(x=_x("first"), x2="last:Q")
-
-
 def _changes(log: bool) -> list[Any]:
-    base = alt.Chart().transform_filter(_drawable("changed", log))
+    base = alt.Chart().transform_filter(drawable("changed", log))
     tooltip = [
-        alt.Tooltip("epoch:Q", title="changed at epoch", format=".3~g"),
+        alt.Tooltip("epoch:Q", title="changed at epoch", format=".5~g"),
         alt.Tooltip("learning_rate:Q", title="learning rate", format=".3~g"),
         alt.Tooltip("momentum:Q", title="momentum", format=".3~g"),
     ]
-    line = base.mark_rule(color=_GREY, strokeWidth=1, strokeDash=[2, 3]).encode(x=_x(), tooltip=tooltip)
-    diamond = base.mark_point(shape="diamond", filled=True, size=80, color=_GREY, opacity=1, stroke=LIGHT_INK)
+    line = base.mark_rule(color=GREY, strokeWidth=1, strokeDash=[2, 3]).encode(x=_x(), tooltip=tooltip)
+    diamond = base.mark_point(shape="diamond", filled=True, size=80, color=GREY, opacity=1, stroke=LIGHT_INK)
     return [line, diamond.encode(x=_x(), y=_y("changed", "loss", log), tooltip=tooltip)]
 
 
 def _lost(log: bool) -> list[Any]:
-    base = alt.Chart().transform_filter(_drawable("lost", log)).encode(x=_x(), y=_y("lost", "loss", log))
-    cross = base.mark_point(shape=_CROSS, size=90, stroke=ALARM, strokeWidth=2.6, opacity=1)
-    label = base.mark_text(text="diverged", color=ALARM, align="right", dx=-13, fontWeight=600)
-    return [cross, label]
+    place = {"x": _x(), "y": _y("lost", "loss", log)}
+    return [mark.transform_filter(drawable("lost", log)).encode(**place) for mark in lost("epoch")]
 
 
-def _reading(columns: tuple[str, ...], log: bool) -> Any:
-    """A thin line at the row nearest to the pointer, and what its columns say there.
-
-    It holds on to an epoch, not to a row of the table, so the next tick leaves it where it is.
-    """
-    near = alt.selection_point(
-        name="near", nearest=True, on="pointermove", clear="pointerout", fields=["epoch"], empty=False
-    )
-    tooltip = [alt.Tooltip("epoch:Q", format=".3~g")]
-    tooltip += [alt.Tooltip(f"{name}_text:N", title=_style(name)[0] or name) for name in columns]
-    return (
-        alt.Chart(name="reading")
-        .transform_filter(" || ".join(f"({_drawable(name, log)})" for name in columns))
-        .transform_calculate(**{f"{name}_text": _text(name) for name in columns})
-        .mark_rule(strokeWidth=1)
-        .encode(x=_x(), tooltip=tooltip, opacity=alt.when(near).then(alt.value(0.5)).otherwise(alt.value(0)))
-        .add_params(near)
-    )
-
-
-def _text(column: str) -> str:
-    return f"isValid(datum['{column}']) ? format(datum['{column}'], '.3~g') : '–'"
+def _read(columns: tuple[str, ...], log: bool) -> Any:
+    titles = {"epoch": "epoch", **{name: _style(name)[0] or name for name in columns}}
+    return reading(_x(), "epoch", [drawable(name, log) for name in columns], titles)

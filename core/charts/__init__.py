@@ -1,0 +1,52 @@
+"""Tables to charts: one colour for one thing on every page, and specs that hold no data.
+
+A live chart must never be embedded anew while it runs, and the browser updates it in place only when its
+spec is the same text again. So each function here gives a constant Vega-Lite dict, made once with Altair and
+kept; a page draws it with `st.vega_lite_chart(table, spec)`, where the table is wide, float32, with one plain
+column for one series and NaN where a row has no value for it. Nobody may change a returned dict.
+
+Texts, axes and grids take the page's theme; only the series have colours of their own, each with a
+contrast of at least 3 to 1 on the light and on the dark page.
+"""
+
+from core.charts.base import ALARM, CLASS_SHAPES, CLASSES, COLOURS, DARK_INK, DASHES, LIGHT_INK, Spec
+from core.charts.compare import Style, compare_columns, compare_spec, rival_styles
+from core.charts.train import (
+    CONFUSION_COLUMNS,
+    DECISION_COLUMNS,
+    FIT_COLUMNS,
+    LOSS_COLUMNS,
+    PREDICTED_COLUMNS,
+    confusion_spec,
+    curve_spec,
+    decision_spec,
+    fit_spec,
+    loss_spec,
+    predicted_spec,
+)
+
+__all__ = [
+    "ALARM",
+    "CLASSES",
+    "CLASS_SHAPES",
+    "COLOURS",
+    "CONFUSION_COLUMNS",
+    "DARK_INK",
+    "DASHES",
+    "DECISION_COLUMNS",
+    "FIT_COLUMNS",
+    "LIGHT_INK",
+    "LOSS_COLUMNS",
+    "PREDICTED_COLUMNS",
+    "Spec",
+    "Style",
+    "compare_columns",
+    "compare_spec",
+    "confusion_spec",
+    "curve_spec",
+    "decision_spec",
+    "fit_spec",
+    "loss_spec",
+    "predicted_spec",
+    "rival_styles",
+]
