@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from core import tuned
-from core.compare import Comparison, Summary, estimate, measure, paired, summarise
+from core.compare import Comparison, Measures, Summary, estimate, measure, paired, summarise
 from core.config import Config
 from core.engine import Training
 from core.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
@@ -209,6 +209,34 @@ def test_chosen_is_the_best_of_all_that_was_tried() -> None:
         scores = [score(rule, SMALL) for rule in tried]
         assert chosen in tried
         assert score(chosen, SMALL) == pytest.approx(min(scores), rel=1e-5)
+
+
+def told(monkeypatch: pytest.MonkeyPatch, rounds: list[dict[int, list[float]]]) -> Tuned:
+    """A search whose trials end with these shares of the mean's loss, nan for diverged, else with 0.9."""
+    given = iter(rounds)
+
+    def measured(training: Training, rules: int, seeds: int, epochs: int) -> Measures:
+        worst = np.array([training.problem(s).baseline for s in range(seeds)])
+        shares = np.full((rules, seeds), 0.9)
+        for trial, values in next(given).items():
+            shares[trial] = values
+        loss = np.repeat((shares * worst)[:, :, None], epochs + 1, 2)
+        return Measures(loss, loss, shares, loss, np.isnan(shares), shares)
+
+    monkeypatch.setattr(tuned, "measure", measured)
+    return finished(compared(SMALL.but(epochs=1), seeds=1))
+
+
+def test_a_setting_that_loses_a_seed_is_worse_than_one_that_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    search = told(monkeypatch, [{3: [0.1, 0.1, np.nan], 4: [0.5] * 3, TRIALS + 7: [0.2] * 3}, {}])
+    assert search.chosen == (trials(search, 0)[0][4], trials(search, 1)[0][7])
+
+
+def test_what_the_first_round_found_stays_unless_the_second_finds_better(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    search = told(monkeypatch, [{3: [0.2] * 3, TRIALS + 2: [0.2] * 3}, {5: [0.3] * 3, TRIALS + 5: [0.1] * 3}])
+    assert search.chosen == (trials(search, 0)[0][3], trials(search, 1)[1][5])
 
 
 def test_the_comparison_trains_what_was_chosen() -> None:
