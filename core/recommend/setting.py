@@ -1,0 +1,134 @@
+"""Learning rate and momentum for a config, with the reason."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from core.config import Config
+from core.maps import SAFE, is_nesterov, limits, with_rule
+from core.recommend.expected import begin, times
+from core.sharpness import least_squares
+from core.verdict import EXACT, LOCAL, digits
+
+SHRINK = 0.02  # the target: what is left of the excess loss
+MOMENTA = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99)
+SHARES = SAFE * 2.0 ** (-np.arange(16) / 2.0)  # of the limit: the learning rates that are weighed
+PATIENCE = 20_000  # steps that are looked ahead at most
+WORTH = 0.9  # momentum is recommended when it needs fewer steps than this share of those without
+THUMB = 0.1  # of the limit: the rate that the rule of thumb takes
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """A setting and what is expected of it.
+
+    Attributes:
+        learning_rate, momentum: The setting; of Nesterov's rule where the config's is that, else heavy ball.
+        steps: Expected updates until the excess training loss has shrunk to SHRINK; inf when not within
+            PATIENCE, nan where there is no theory.
+        epochs: The same in passes over the training part.
+        limit: The largest learning rate that holds with this momentum.
+        reason: Why, in two or three sentences; also whether momentum buys anything.
+        kind: "exact" for linear least squares, "local" for a rule of thumb from the first weights.
+        target: The training loss that counts as reached; nan where there is no theory.
+        plain: The expected updates of the best setting without momentum.
+    """
+
+    learning_rate: float
+    momentum: float
+    steps: float
+    epochs: float
+    limit: float
+    reason: str
+    kind: str = EXACT
+    target: float = float("nan")
+    plain: float = float("nan")
+
+    def config(self, config: Config) -> Config:
+        """The config with this setting."""
+        return with_rule(config, self.learning_rate, self.momentum)
+
+
+def recommend(config: Config) -> Recommendation:
+    """Learning rate and momentum for a config's data, model and batch size, before any training.
+
+    For linear least squares the expected training loss is followed step by step (`expected_loss`: the mean
+    error along each direction, and its variance from the batches' noise) for MOMENTA and for learning rates
+    from 0.7 times the mini-batch limit downward; the setting that is first to bring the excess loss to
+    SHRINK of what it was, and keeps it there, is taken. Thus large steps lose where their noise floor lies
+    above the target. Momentum is recommended only when it saves a tenth of the steps.
+
+    For other models it is a rule of thumb: momentum 0.9 at a tenth of the limit that the curvature at the
+    first weights and its scatter from row to row give, since curvature grows in training. On moons, Boston
+    and digits (MLP, MLP, CNN) that lay within, or beside, the rates that ended best.
+
+    Raises:
+        NoCurvature, NotATable: See `core.sharpness.config_moments`.
+    """
+    return _exact(config) if least_squares(config) else _thumb(config)
+
+
+def _exact(config: Config) -> Recommendation:
+    momenta, start = np.array(MOMENTA), begin(config)
+    limit = limits(config, momenta)
+    rates = (limit[:, None] * SHARES).ravel()
+    cells = np.repeat(momenta, len(SHARES))
+    aim = SHRINK * float(start.error**2 @ start.eigenvalues) / 2.0
+    steps = times(start, rates, cells, is_nesterov(config), aim, limit=PATIENCE)
+    fastest = int(np.argmin(steps))
+    plain = int(np.argmin(np.where(cells == 0.0, steps, np.inf)))
+    chosen = fastest if steps[fastest] < WORTH * steps[plain] else plain
+    rate = _two_digits(rates[chosen])
+    momentum, needed = float(cells[chosen]), float(steps[chosen])
+    of_limit = float(limit[chosen // len(SHARES)])
+    return Recommendation(
+        learning_rate=rate,
+        momentum=momentum,
+        steps=needed,
+        epochs=needed / config.steps_per_epoch,
+        limit=of_limit,
+        reason=_reason(config, momentum, rate / of_limit, needed, float(steps[plain])),
+        target=start.floor + aim,
+        plain=float(steps[plain]),
+    )
+
+
+def _reason(config: Config, momentum: float, share: float, steps: float, plain: float) -> str:
+    at = f"The rate is {digits(share)} times the largest that holds for this data and batch size."
+    if math.isinf(steps):
+        return (
+            f"{at} No setting brings the loss {1 - SHRINK:.0%} of the way down within {PATIENCE:,} steps: "
+            + ("curvatures differ too much." if config.scale else "scale the columns.")
+        )
+    if not momentum:
+        return (
+            f"Momentum buys no speed here at batch size {config.batch_size}: without it {_steps(plain)} are "
+            f"expected, and no setting with it needs a tenth less. {at}"
+        )
+    without = "more than can be waited for" if math.isinf(plain) else f"{plain:,.0f}"
+    return f"Momentum {momentum:g} is expected to need {_steps(steps)}, without it {without}. {at}"
+
+
+def _steps(count: float) -> str:
+    return f"{count:,.0f} step{'s' * (count != 1)}"
+
+
+def _thumb(config: Config) -> Recommendation:
+    momentum = 0.9
+    limit = float(limits(config, np.array([momentum]))[0])
+    rate = _two_digits(THUMB * limit)
+    reason = (
+        f"A rule of thumb, not a promise: momentum 0.9, at {digits(THUMB)} times the limit that the "
+        "curvature at the first weights gives. Curvature changes while this model trains, so check it."
+    )
+    unknown = float("nan")
+    return Recommendation(rate, momentum, unknown, unknown, limit, reason, kind=LOCAL)
+
+
+def _two_digits(value: float) -> float:
+    """The value rounded down to two significant digits."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return float(f"{math.floor(value / unit) * unit:.1e}")

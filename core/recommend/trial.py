@@ -1,0 +1,176 @@
+"""Short paired runs that try a recommendation, and what they came to."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from core.config import Config
+from core.history import DIVERGED
+from core.maps import with_rule
+from core.recommend.setting import SHRINK, Recommendation
+from core.sharpness import inputs, least_squares
+from core.verdict import digits
+
+if TYPE_CHECKING:
+    from core.engine import Training
+
+Array = NDArray[np.float64]
+
+FACTORS = (0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+CHECKED = (0.5, 1.0, 1.5)  # of FACTORS; the others show how wide the good region is
+SEEDS = 5
+GOOD = 1.1  # a rate is good whose last loss is at most so many times the best rate's
+
+
+def checks(config: Config, recommendation: Recommendation) -> list[Config]:
+    """The runs that try a recommendation: FACTORS times its rate by SEEDS seeds, a factor's seeds together.
+
+    All factors share the data, first weights and batches of a seed. They are short: three times the expected
+    epochs, 5 to 200, and the config's own epochs where nothing is expected.
+    """
+    expected = recommendation.epochs
+    epochs = config.epochs if not math.isfinite(expected) else min(max(math.ceil(3 * expected), 5), 200)
+    base = replace(recommendation.config(config), epochs=epochs)
+    rates = [factor * recommendation.learning_rate for factor in FACTORS]
+    return [
+        replace(with_rule(base, rate, recommendation.momentum), seed=config.seed + seed)
+        for rate in rates
+        for seed in range(SEEDS)
+    ]
+
+
+def validate(training: Training) -> pd.DataFrame:
+    """What the runs of `checks` came to, also while they go on.
+
+    Returns:
+        One row for each of FACTORS, with the columns
+            factor, learning_rate, checked (whether it is of CHECKED),
+            diverged: the share of runs that diverged,
+            steps, low, high: the median of the updates to the target, with its 95 % bootstrap interval; a
+                run that missed it counts as inf, and an epoch is divided as if the loss fell geometrically,
+            reached: the share of runs that came to the target,
+            loss: the mean of the last validation loss (training loss where there is none) over those that
+                did not diverge,
+            good: whether no run diverged and `loss` is at most GOOD times the lowest of such rates.
+        The target of a seed is SHRINK above the least loss that a linear model can have on its data; for
+        other models, above the lowest training loss that any rate has come to.
+    """
+    curves, lost = _curves(training)
+    judged = np.array([_last_loss(training, run) for run in range(len(training.configs))])
+    loss = np.where(lost, np.nan, judged.reshape(lost.shape))
+    times = _steps_to(curves, _targets(training, curves), training.configs[0].steps_per_epoch)
+    held: NDArray[np.bool_] = np.logical_not(lost.any(axis=1))
+    mean = np.array([row[np.isfinite(row)].mean() if np.isfinite(row).any() else np.nan for row in loss])
+    best = np.min(mean[held & np.isfinite(mean)], initial=np.inf)
+    rows = [
+        {
+            "factor": factor,
+            "learning_rate": training.configs[k * SEEDS].optimizer.learning_rate,
+            "checked": factor in CHECKED,
+            "diverged": float(lost[k].mean()),
+            **dict(zip(("steps", "low", "high"), _median(times[k]), strict=True)),
+            "reached": float(np.isfinite(times[k]).mean()),
+            "loss": float(mean[k]),
+            "good": bool(held[k] and mean[k] <= GOOD * best),
+        }
+        for k, factor in enumerate(FACTORS)
+    ]
+    return pd.DataFrame(rows)
+
+
+def good_region(table: pd.DataFrame) -> tuple[float, float]:
+    """The learning rates around the best of those tried that end within 10 % of it; nan if none held."""
+    good = table["good"].to_numpy()
+    if not good.any():
+        return float("nan"), float("nan")
+    low = high = int(np.argmin(np.where(good, table["loss"], np.inf)))
+    while low > 0 and good[low - 1]:
+        low -= 1
+    while high + 1 < len(good) and good[high + 1]:
+        high += 1
+    rates = table["learning_rate"].to_numpy()
+    return float(rates[low]), float(rates[high])
+
+
+def validation_sentence(table: pd.DataFrame, recommendation: Recommendation) -> str:
+    """What the runs say to the recommendation: whether it held, when it arrived, how much room there is."""
+    row = table[table["factor"] == 1.0].iloc[0]
+    lost = round(row["diverged"] * SEEDS)
+    held = f"None of {SEEDS} runs diverged" if not lost else f"{lost} of {SEEDS} runs diverged"
+    if math.isfinite(row["steps"]):
+        expected = recommendation.steps
+        against = f" ({expected:,.0f} were expected)" if math.isfinite(expected) else ""
+        held += f"; the median run came to the target in {digits(row['steps'])} steps{against}"
+    elif not lost:
+        held += f"; {round(row['reached'] * SEEDS)} came to the target in the time given"
+    low, high = good_region(table)
+    if math.isnan(low):
+        return f"{held}. No rate that was tried held with every seed."
+    room = (
+        f"Rates from {digits(low)} to {digits(high)}" if low < high else f"Of those tried only {digits(low)}"
+    )
+    return f"{held}. {room} end within {GOOD - 1:.0%} of the best, with no run lost."
+
+
+def _curves(training: Training) -> tuple[Array, NDArray[np.bool_]]:
+    """Training losses (F, S, E + 1), inf once lost and nan where it has not come; who is lost (F, S)."""
+    runs, epochs = len(training.configs), training.configs[0].epochs
+    losses, lost = np.full((runs, epochs + 1), np.nan), np.zeros(runs, dtype=bool)
+    for run in range(runs):
+        records = training.records(run)
+        losses[run, : len(records)] = [r.train_loss for r in records]
+        if records[-1].status == DIVERGED:
+            losses[run, len(records) - 1 :] = np.inf
+            lost[run] = True
+    shape = (runs // SEEDS, SEEDS)
+    return losses.reshape(*shape, epochs + 1), lost.reshape(shape)
+
+
+def _last_loss(training: Training, run: int) -> float:
+    last = training.records(run)[-1]
+    return last.train_loss if math.isnan(last.valid_loss) else last.valid_loss
+
+
+def _targets(training: Training, curves: Array) -> Array:
+    """The training loss of each seed that counts as reached, (S,)."""
+    first = curves[0, :, 0]
+    if least_squares(training.configs[0]):
+        least = np.array([_least(config) for config in training.configs[:SEEDS]])
+    else:
+        least = np.nanmin(curves, axis=(0, 2))
+    return np.asarray(least + SHRINK * (first - least))
+
+
+def _least(config: Config) -> float:
+    """The least training loss of linear least squares."""
+    import torch
+
+    from core.engine.problem import problem
+
+    X, y = inputs(config), problem(config, torch.float64).y_train.numpy()[:, 0]
+    return float(((y - X @ np.linalg.lstsq(X, y, rcond=None)[0]) ** 2).mean())
+
+
+def _steps_to(curves: Array, targets: Array, steps_per_epoch: int) -> Array:
+    """Updates (F, S) to the target, between epochs as if the loss fell geometrically; inf where missed."""
+    below = curves <= targets[:, None]
+    at = np.maximum(below.argmax(axis=2), 1)
+    after, before = (np.take_along_axis(curves, k[:, :, None], 2)[:, :, 0] for k in (at, at - 1))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        part = np.log(before / targets) / np.log(before / after)
+    whole = at - 1 + np.clip(np.nan_to_num(part, nan=1.0), 0.0, 1.0)
+    return np.where(below.any(axis=2), whole * steps_per_epoch, np.inf)
+
+
+def _median(values: Array) -> tuple[float, float, float]:
+    """The median and its 95 % percentile-bootstrap interval; inf is a value like any other."""
+    draws = np.random.default_rng(0).integers(len(values), size=(2000, len(values)))
+    medians = np.sort(np.median(values[draws], axis=1))
+    low, high = medians[[50, 1949]]
+    return float(np.median(values)), float(low), float(high)
