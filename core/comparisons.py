@@ -1,6 +1,6 @@
 """Comparisons worth looking at: where momentum shines, does nothing and hurts, each with what to look at.
 
-The numbers in the texts are what the engine measures over five seeds; tests/test_comparisons.py holds them.
+The numbers in the texts are what the engine measures; tests/test_comparisons.py holds them.
 """
 
 from __future__ import annotations
@@ -93,6 +93,7 @@ _add(
     model="linear",
     batch_size="2",
     epochs="20",
+    seeds="10",
 )
 _add(
     "hurts",

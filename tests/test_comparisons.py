@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from functools import cache
 
@@ -73,10 +74,10 @@ def test_a_query_holds_only_words_of_the_link_and_says_nothing_twice(preset: Com
 
 
 @each_preset
-def test_a_comparison_is_quick_at_five_seeds(preset: ComparisonPreset) -> None:
+def test_a_comparison_is_quick(preset: ComparisonPreset) -> None:
     """Counted, not timed: numbers that the runs' layers touch; some 2e9 of them take a second of one core."""
     comparison = preset.comparison
-    assert comparison.seeds == 5
+    assert comparison.seeds in (5, 10)
     base = comparison.base
     size = sum(layer.size for layer in base.layers)
     runs = len(comparison.configs())
@@ -150,10 +151,10 @@ def test_batch_of_two_each_at_its_largest_safe_rate_ends_alike() -> None:
         assert rule.learning_rate == pytest.approx(0.7 * limit, rel=0.03)
     steps = [rule.effective_step for rule in comparison.rules]
     assert max(steps) < 1.25 * min(steps)
-    (sgd, *others), _ = measured("batch-of-two")
-    for rival in others[:2]:
-        assert rival.diverged == 0
-        difference = paired(rival.final, sgd.final)
+    rivals = measured("batch-of-two")[0][:3]
+    for one, other in itertools.combinations(rivals, 2):
+        assert one.diverged == other.diverged == 0
+        difference = paired(one.final, other.final)
         assert difference.low < 0 < difference.high
 
 
