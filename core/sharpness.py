@@ -55,8 +55,22 @@ def inputs(config: Config) -> Array:
     return np.hstack([x, np.ones((len(x), 1))])
 
 
-def config_moments(config: Config) -> Moments:
-    """What the limits of `core.stability` need of a config's problem, kept for the next question.
+def epoch_noise(rows: int, batch_size: int) -> Array:
+    """The share of one row's scatter that each batch of a shuffled epoch has, (batches,).
+
+    It is (n-B)/(n-1)/B of a batch of B rows. The last batch of an epoch is smaller where B does not divide n,
+    and its share can be many times the others': with 405 rows in batches of 404 it is a single row.
+    """
+    whole, rest = divmod(rows, min(batch_size, rows))
+    sizes = np.array([min(batch_size, rows)] * whole + [rest] * (rest > 0), dtype=np.float64)
+    return (rows - sizes) / max(rows - 1, 1) / sizes
+
+
+def config_moments(config: Config, batch_size: int | None = None) -> Moments:
+    """What the limits of `core.stability` need of a config's problem, for its batch size or another.
+
+    `core.stability` takes all batches as equally large. Here the scatter is so scaled that the answer is for
+    the mean over the batches of an epoch (`epoch_noise`).
 
     For linear least squares they are the moments of its inputs, exact (of more than 32 directions the
     strongest pairs). For any other model they are those of one direction, the steepest at the first weights:
@@ -70,7 +84,10 @@ def config_moments(config: Config) -> Moments:
         NoCurvature: At the first weights the loss bends upward in no direction.
     """
     only = replace(problem_only(config), batch_size=1)
-    return _input_moments(only) if least_squares(config) else _local_moments(only)
+    known = _input_moments(only) if least_squares(config) else _local_moments(only)
+    shares = epoch_noise(config.train_rows, config.batch_size if batch_size is None else batch_size)
+    factor = shares.mean() / shares[0] if shares[0] > 0.0 else 1.0
+    return known if factor == 1.0 else replace(known, fourth=known.fourth * factor)
 
 
 @lru_cache(maxsize=8)

@@ -46,7 +46,11 @@ def batch_card(config: Config, batches: Sequence[int] | None = None) -> pd.DataF
     if not len(sizes):
         raise OutOfRange("batches must name at least one batch size, got none.")
     momenta = np.array(MOMENTA)
-    limit = learning_rate_limits(config_moments(config), sizes, momenta, is_nesterov(config))
+    columns_of = [
+        learning_rate_limits(config_moments(config, int(size)), [size], momenta, is_nesterov(config))
+        for size in sizes
+    ]
+    limit = np.hstack(columns_of)
     steps = limit / (1.0 - momenta)[:, None]
     best = 1 + steps[1:].argmax(axis=0)
     columns = {

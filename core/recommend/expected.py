@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from core.config import Config
-from core.sharpness import config_moments, inputs
+from core.sharpness import config_moments, epoch_noise, inputs
 
 Array = NDArray[np.float64]
 
@@ -25,7 +26,7 @@ class Start:
         scatter: E[hPh] - HPH on diagonals, (r, r), of one row's Hessian h.
         skew: How a mean error changes the gradient's scatter, (r, r).
         noise: The gradient's scatter at the best weights, (r,).
-        share: The share of one row's scatter that a batch has.
+        shares: Of one row's scatter, that each batch of an epoch has, (batches,).
     """
 
     eigenvalues: Array
@@ -34,7 +35,7 @@ class Start:
     scatter: Array
     skew: Array
     noise: Array
-    share: float
+    shares: Array
 
 
 def expected_loss(
@@ -78,7 +79,7 @@ def begin(config: Config) -> Start:
     residual = y - X @ weights
     Z = X @ basis.T
     curvatures = 2.0 / rows * values[: len(basis)] ** 2
-    squares, size = Z**2, min(config.batch_size, rows)
+    squares = Z**2
     return Start(
         eigenvalues=curvatures,
         error=basis @ (first - weights),
@@ -86,7 +87,7 @@ def begin(config: Config) -> Start:
         scatter=4.0 / rows * squares.T @ squares - np.diag(curvatures**2),
         skew=-8.0 / rows * squares.T @ (residual[:, None] * Z),
         noise=4.0 / rows * squares.T @ residual**2,
-        share=0.0 if size == rows else (rows - size) / (rows - 1) / size,
+        shares=epoch_noise(rows, config.batch_size),
     )
 
 
@@ -102,11 +103,11 @@ def _flow(start: Start, rates: Array, betas: Array, nesterov: bool) -> Iterator[
     a, b = 1.0 - push * x, -keep + 0.0 * x
     error, velocity = np.broadcast_to(start.error, x.shape), np.zeros_like(x)
     p, c, v = (np.zeros_like(x) for _ in range(3))
-    while True:
+    for share in cycle(start.shares):
         yield ((error**2 + p) @ start.eigenvalues) / 2.0
         second = p + error**2
         kick = second @ start.scatter.T + error @ start.skew.T + start.noise
-        kick = start.share * eta**2 * np.maximum(kick, 0.0)
+        kick = share * eta**2 * np.maximum(kick, 0.0)
         p, c, v = (
             a**2 * p + 2.0 * a * b * c + b**2 * v + push**2 * kick,
             a * x * p + (a * beta + b * x) * c + b * beta * v - push * kick,
