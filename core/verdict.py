@@ -202,11 +202,13 @@ def comparison(
     order = sorted(alive, key=lambda k: estimate(summaries[k].final).mean)
     best = order[0]
     said = _ranking(summaries, names, order, target)
-    said += [_control(summaries[best], names[best], controls.get(best), compared)]
+    if (credited := _credited(summaries, best, controls)) is not None:
+        about = "" if credited == best else f"As for {names[credited]} against SGD: "
+        said.append(about + _control(summaries[credited], controls[credited]))
     said += [_fate(summary, name) for summary, name in zip(summaries, names, strict=True) if summary.diverged]
     if compared.mode == "tuned":
         said.append(_nested(summaries, names))
-    return " ".join(filter(None, said))
+    return " ".join(part[0].upper() + part[1:] for part in said if part)
 
 
 def _names(summaries: Sequence[Summary]) -> list[str]:
@@ -256,15 +258,29 @@ def _speed(summaries: Sequence[Summary], names: list[str], level: list[int], tar
     return f"{names[first]} reached {digits(target)} in {digits(times[first].mean)} epochs, {_list(rest)}."
 
 
-def _control(winner: Summary, name: str, control: Summary | None, compared: Comparison) -> str:
-    """Whether the winner's momentum did more than lengthen its steps."""
-    if control is None or winner.seeds < 2:
-        return ""
-    as_long = f"Plain SGD with steps as long (η {digits(control.rule.learning_rate)})"
+def _credited(summaries: Sequence[Summary], best: int, controls: dict[int, Summary]) -> int | None:
+    """The rival with momentum whose gain over plain SGD is to be explained; None where there is none."""
+    plain = next((s for s in summaries if isinstance(s.rule, SGD)), None)
+    if plain is None:
+        gaining = [best] if best in controls else []
+    else:
+        gaining = [k for k in controls if _better(summaries[k], plain)]
+    known = [k for k in gaining if summaries[k].seeds > 1 and np.isfinite(summaries[k].final).any()]
+    return min(known, key=lambda k: estimate(summaries[k].final).mean, default=None)
+
+
+def _better(a: Summary, b: Summary) -> bool:
+    """Whether a ended surely lower than b, or came to the target surely sooner, or alone."""
+    sooner = _surely_below(a.epochs, b.epochs) or (a.reached > 0 and b.reached == 0)
+    return _surely_below(a.final, b.final) or sooner
+
+
+def _control(rival: Summary, control: Summary) -> str:
+    """Whether a rival's momentum did more than lengthen its steps."""
+    as_long = f"plain SGD with steps as long (η {digits(control.rule.learning_rate)})"
     if control.diverged == 1:
         return f"{as_long} diverges: here momentum holds steps that SGD cannot."
-    sooner = _surely_below(winner.epochs, control.epochs) or (winner.reached > 0 and control.reached == 0)
-    if _surely_below(winner.final, control.final) or sooner:
+    if _better(rival, control):
         return f"{as_long} does not do as well: the gain is more than longer steps."
     return f"{as_long} does as well: the gain is the longer step, not the momentum itself."
 

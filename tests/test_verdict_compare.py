@@ -111,3 +111,17 @@ def test_a_target_that_nobody_reaches_is_said_to_be_missed():
 def test_two_rivals_of_one_rule_are_told_apart_by_their_numbers():
     text = said([Momentum(momentum=0.5), Momentum()], [history(1, 0.4, 40, 10), history(1, 0.2, 40, 4)])
     assert "SGD + momentum (η 0.01, 0.9) ended lowest" in text
+
+
+def test_momentum_that_gains_on_sgd_is_explained_even_when_another_rule_wins():
+    losses = [history(1, 0.4, 40, 10), history(1, 0.2, 40, 4), history(1, 0.1, 40, 4)]
+    control = {1: (SGD(learning_rate=0.1), history(1, 0.2, 40, 4), 0)}
+    text = said([SGD(), Momentum(), Adam()], losses, controls=control)
+    assert text.startswith("Adam ended lowest")
+    assert "As for SGD + momentum against SGD: plain SGD with steps as long (η 0.1) does as well" in text
+
+
+def test_nothing_is_explained_where_momentum_gains_nothing():
+    control = {1: (SGD(learning_rate=0.1), history(1, 0.2, 40, 4), 0)}
+    text = said([SGD(), Momentum()], [history(1, 0.2, 60, 4)] * 2, controls=control)
+    assert "steps as long" not in text
