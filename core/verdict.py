@@ -138,13 +138,21 @@ def _reached(config: Config, records: Sequence[Record]) -> str:
     last = records[-1]
     metric = last.valid_metric if np.isfinite(last.valid_loss) else last.train_metric
     change = losses[-1] / losses[0] - 1 if losses[0] > 0 else 0.0
-    moved = f"down {-100 * change:.0f} %" if change < 0 else f"up {100 * change:.0f} %"
+    moved = f"down {_share(-change)}" if change < 0 else f"up {100 * change:,.0f} %"
     if config.dataset.classes:
         score = f"{100 * metric:.1f} % right"
     else:
         score = f"R² {metric:.2f}" if metric > 0 else "no better than predicting the mean"
     ended = "in the end" if last.status == FINISHED else f"in epoch {last.epoch}"
     return f"{name} {digits(losses[-1])} {ended}, {moved} from {digits(losses[0])}; {score}."
+
+
+def _share(share: float) -> str:
+    """A share in percent, in which only all is called 100 %."""
+    percent = 100 * share
+    if percent < 99:
+        return f"{percent:.0f} %"
+    return f"{percent:.1f} %" if percent < 99.95 or percent == 100 else "more than 99.9 %"
 
 
 def _trend(records: Sequence[Record]) -> str:
@@ -169,7 +177,11 @@ def _trend(records: Sequence[Record]) -> str:
 
 def _smooth(losses: list[float], width: int) -> np.ndarray:
     """Means of the last `width` values, fewer at the beginning."""
-    return np.array([np.mean(losses[max(0, k + 1 - width) : k + 1]) for k in range(len(losses))])
+    total = np.concatenate([[0.0], np.cumsum(losses)])
+    ends = np.arange(1, len(losses) + 1)
+    begins = np.maximum(ends - width, 0)
+    mean: np.ndarray = (total[ends] - total[begins]) / (ends - begins)
+    return mean
 
 
 def _within(config: Config, limit: Ceiling | None) -> str:

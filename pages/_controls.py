@@ -60,6 +60,7 @@ LABELS = {
     "momentum_low": "Momentum at the peak",
 }
 STALE = 1.0  # seconds in which a widget may echo what it was told
+HEARD = 3.0  # seconds after which a browser has surely drawn what it was told
 Changed = Callable[[str, Any], None]
 OWN: set[str] = set()  # words of the link that belong to one page
 
@@ -108,7 +109,7 @@ def read_link(page: dict[str, Setting]) -> list[str]:
     OWN.update(page)
     state = st.session_state
     asked = {k: v for k, v in st.query_params.to_dict().items() if not k.startswith("embed")}
-    touched = state.pop("touched", False)
+    touched = state["by_hand"] = state.pop("touched", False)
     if state.pop("complete", False):
         state["unheard"] = set()
     known = "words" in state
@@ -175,16 +176,23 @@ def show(key: str, shown: Any) -> None:
     """Makes the widget `key`, drawn next, show a value.
 
     Nothing is said about a widget that shows it already, so that a quick hand is never overtaken; but what a
-    run said that was cut short is said again, since it may never have reached the browser.
+    run said that was cut short is said again, since it may never have reached the browser. So is what was said
+    just before a run that no hand caused: the browser keeps only the last of what comes between two pictures.
     """
     state = st.session_state
     unheard = state.setdefault("unheard", set())
-    if key in unheard or key not in state or state[key] != shown:
+    if key in unheard or key not in state or state[key] != shown or _just_told(key):
         now = time.monotonic()
         told = [(t, v) for t, v in state.setdefault("told", {}).get(key, []) if now - t < STALE]
         state["told"][key] = [*told, (now, state.get(key)), (now, shown)]
         state[key] = shown
         unheard.add(key)
+
+
+def _just_told(key: str) -> bool:
+    said = st.session_state.get("told", {}).get(key, [])
+    recent = bool(said) and time.monotonic() - said[-1][0] < HEARD
+    return recent and not st.session_state.get("by_hand")
 
 
 def stale(key: str) -> bool:

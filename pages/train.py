@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import pandas as pd
@@ -129,7 +130,7 @@ def actions(config: Config) -> None:
     shown = job()
     state = shown.state if live.mine(shown) else ""
     going = state in (jobs.RUNNING, jobs.QUEUED)
-    with st.container(horizontal=True, gap="small", vertical_alignment="bottom", key="actions"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="actions"):
         st.button(
             "Start",
             icon=":material/play_arrow:",
@@ -264,16 +265,18 @@ def _curve(training: Any) -> pd.DataFrame:
 
 
 def _picture(shown: jobs.Job | None) -> None:
-    """What the run has learned; drawn anew when an epoch has ended."""
+    """What the run has learned; drawn anew when an epoch has ended, of a run at full speed once a second."""
     config = shown.configs[0] if shown else controls.config()
     kind = learned.kind(config)
     key = (shown.id, shown.done // config.steps_per_epoch, shown.over) if shown and shown.training else None
-    held, table = st.session_state.get("picture", (None, None))
+    held, table, moment = st.session_state.get("picture", (None, None, 0.0))
+    now = time.monotonic()
+    fresh = held == key or (held and key and held[::2] == key[::2] and not shown.pace and now - moment < 1)
     if key is None:
         table = None
-    elif held != key:
+    elif not fresh:
         table = learned.picture(shown.training).table
-        st.session_state["picture"] = (key, table)
+        st.session_state["picture"] = (key, table, now)
     spec, columns = _picture_spec(kind, config)
     frame = pd.DataFrame(columns=list(columns), dtype="float32") if table is None else table
     st.vega_lite_chart(frame, spec, key=f"learned-{kind}", height=HEIGHT, alt=learned.WORDS[kind])

@@ -57,6 +57,19 @@ def test_the_first_page_is_a_finished_run_soon(visitor: Visitor, address: str) -
     assert visitor.page.locator("svg.marks").count() == 2
 
 
+def test_controls_show_the_right_values_though_the_first_run_ends_at_once(
+    browser: Browser, address: str
+) -> None:
+    for width in (1280, 400, 1280):
+        visitor = Visitor(browser, width=width)
+        visitor.open(address)
+        visitor.until(lambda visitor=visitor: "Finished" in visitor.progress())
+        visitor.page.wait_for_timeout(600)
+        fields = [visitor.page.locator(f".st-key-w_{word} input") for word in ("learning_rate", "momentum")]
+        assert [field.input_value() for field in fields] == ["0.01", "0.9"]
+        visitor.context.close()
+
+
 def test_a_run_is_started_paused_stepped_resumed_and_stopped(visitor: Visitor, address: str) -> None:
     visitor.open(address + "/" + RUN.replace("&run=1", ""))
     visitor.button("start").click()

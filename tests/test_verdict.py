@@ -56,6 +56,13 @@ def test_a_loss_that_has_levelled_off_is_said_to_have() -> None:
     assert "falling" not in text
 
 
+@pytest.mark.parametrize(
+    ("last", "words"), [(0.25, "down 50 %"), (0.001, "down 99.8 %"), (1e-9, "down more than 99.9 %")]
+)
+def test_only_all_is_called_a_hundred_percent(last: float, words: str) -> None:
+    assert words in said([0.5, 0.4, last])
+
+
 def test_noise_around_a_level_is_no_fall_and_no_rise() -> None:
     wave = [0.2 + 0.3 * 0.5**k + 0.002 * math.sin(7 * k) for k in range(60)]
     assert "levelled off" in said(wave)
