@@ -176,8 +176,8 @@ def show(key: str, shown: Any) -> None:
     """Makes the widget `key`, drawn next, show a value.
 
     Nothing is said about a widget that shows it already, so that a quick hand is never overtaken; but what a
-    run said that was cut short is said again, since it may never have reached the browser. So is what was said
-    just before a run that no hand caused: the browser keeps only the last of what comes between two pictures.
+    run said that was cut short is said again, since it may never have reached the browser. So is what was
+    said just before a run that no hand caused: of what comes between two pictures the browser keeps the last.
     """
     state = st.session_state
     unheard = state.setdefault("unheard", set())
