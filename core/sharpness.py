@@ -84,19 +84,21 @@ def config_moments(config: Config, batch_size: int | None = None) -> Moments:
         NoCurvature: At the first weights the loss bends upward in no direction.
     """
     only = replace(problem_only(config), batch_size=1)
-    known = _input_moments(only) if least_squares(config) else _local_moments(only)
+    known = input_moments(only) if least_squares(config) else local_moments(only)
     shares = epoch_noise(config.train_rows, config.batch_size if batch_size is None else batch_size)
     factor = shares.mean() / shares[0] if shares[0] > 0.0 else 1.0
     return known if factor == 1.0 else replace(known, fourth=known.fourth * factor)
 
 
 @lru_cache(maxsize=8)
-def _input_moments(config: Config) -> Moments:
+def input_moments(config: Config) -> Moments:
+    """The moments of `inputs`, for batches of equal size."""
     return moments(inputs(config), MAP_PAIRS)
 
 
 @lru_cache(maxsize=32)
-def _local_moments(config: Config) -> Moments:
+def local_moments(config: Config) -> Moments:
+    """The moments of the steepest direction at the first weights, for batches of equal size."""
     largest, vector, data, network, first = _steepest(config)
     if not 0.0 < largest < np.inf:
         raise NoCurvature(

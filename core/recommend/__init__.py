@@ -2,7 +2,7 @@
 
 from core.recommend.card import NoCard, batch_card, batch_sentence
 from core.recommend.expected import expected_loss
-from core.recommend.setting import MOMENTA, SHRINK, Recommendation, recommend
+from core.recommend.setting import MOMENTA, SHRINK, Recommendation, recommend, target
 from core.recommend.trial import (
     CHECKED,
     FACTORS,
@@ -27,6 +27,7 @@ __all__ = [
     "expected_loss",
     "good_region",
     "recommend",
+    "target",
     "validate",
     "validation_sentence",
 ]

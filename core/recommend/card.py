@@ -33,7 +33,7 @@ def batch_card(config: Config, batches: Sequence[int] | None = None) -> pd.DataF
 
     Raises:
         NoCard: The model is no linear least squares.
-        OutOfRange: A batch size is no whole number of at least 1.
+        OutOfRange: A batch size is not one that a config takes, or there are none.
         NotATable: The inputs leave the range of floats unless they are scaled.
     """
     if not least_squares(config):
@@ -43,6 +43,8 @@ def batch_card(config: Config, batches: Sequence[int] | None = None) -> pd.DataF
         )
     rows = config.train_rows
     sizes = np.unique(np.geomspace(1, rows, 12).round().astype(int)) if batches is None else np.array(batches)
+    for size in sizes:
+        Config.settings()["batch_size"].check("batch_size", size.item())
     if not len(sizes):
         raise OutOfRange("batches must name at least one batch size, got none.")
     momenta = np.array(MOMENTA)

@@ -13,10 +13,10 @@ from core.recommend.expected import begin, times
 from core.sharpness import least_squares
 from core.verdict import EXACT, LOCAL, digits
 
-SHRINK = 0.02  # the target: what is left of the excess loss
+SHRINK = 0.02  # of the excess loss is left at the target
 MOMENTA = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99)
 SHARES = SAFE * 2.0 ** (-np.arange(16) / 2.0)  # of the limit: the learning rates that are weighed
-PATIENCE = 20_000  # steps that are looked ahead at most
+PATIENCE = 10_000  # steps that are looked ahead at most
 WORTH = 0.9  # momentum is recommended when it needs fewer steps than this share of those without
 THUMB = 0.1  # of the limit: the rate that the rule of thumb takes
 
@@ -27,13 +27,12 @@ class Recommendation:
 
     Attributes:
         learning_rate, momentum: The setting; of Nesterov's rule where the config's is that, else heavy ball.
-        steps: Expected updates until the excess training loss has shrunk to SHRINK; inf when not within
-            PATIENCE, nan where there is no theory.
+        steps: Expected updates to `target`; inf when not within PATIENCE, nan where there is no theory.
         epochs: The same in passes over the training part.
         limit: The largest learning rate that holds with this momentum.
         reason: Why, in two or three sentences; also whether momentum buys anything.
         kind: "exact" for linear least squares, "local" for a rule of thumb from the first weights.
-        target: The training loss that counts as reached; nan where there is no theory.
+        target: The training loss that counts as reached, see `target`; nan where there is no theory.
         plain: The expected updates of the best setting without momentum.
     """
 
@@ -52,13 +51,25 @@ class Recommendation:
         return with_rule(config, self.learning_rate, self.momentum)
 
 
+def target(least: float, first: float, baseline: float) -> float:
+    """The loss that counts as reached: SHRINK of the way from `least` to `first`, the loss before training.
+
+    Where the best constant prediction does better than the first weights (raw columns make their loss
+    enormous), the way begins at its loss, `baseline`; unless that is all that there is to learn.
+    """
+    begun = min(first, baseline)
+    if begun - least <= 1e-12 * (first - least):
+        begun = first
+    return least + SHRINK * (begun - least)
+
+
 def recommend(config: Config) -> Recommendation:
     """Learning rate and momentum for a config's data, model and batch size, before any training.
 
     For linear least squares the expected training loss is followed step by step (`expected_loss`: the mean
     error along each direction, and its variance from the batches' noise) for MOMENTA and for learning rates
-    from 0.7 times the mini-batch limit downward; the setting that is first to bring the excess loss to
-    SHRINK of what it was, and keeps it there, is taken. Thus large steps lose where their noise floor lies
+    from 0.7 times the mini-batch limit downward; the setting that is first to bring it to the target, and
+    keeps it there, is taken. Thus large steps lose where their noise floor lies
     above the target. Momentum is recommended only when it saves a tenth of the steps.
 
     For other models it is a rule of thumb: momentum 0.9 at a tenth of the limit that the curvature at the
@@ -72,15 +83,19 @@ def recommend(config: Config) -> Recommendation:
 
 
 def _exact(config: Config) -> Recommendation:
+    from core.engine.problem import problem
+
     momenta, start = np.array(MOMENTA), begin(config)
     limit = limits(config, momenta)
     rates = (limit[:, None] * SHARES).ravel()
     cells = np.repeat(momenta, len(SHARES))
-    aim = SHRINK * float(start.error**2 @ start.eigenvalues) / 2.0
-    steps = times(start, rates, cells, is_nesterov(config), aim, limit=PATIENCE)
-    fastest = int(np.argmin(steps))
+    first = start.floor + float(start.error**2 @ start.eigenvalues) / 2.0
+    aim = target(start.floor, first, problem(config).baseline)
+    steps, last = times(start, rates, cells, is_nesterov(config), aim - start.floor, limit=PATIENCE)
+    fastest = int(np.argmin(steps if np.isfinite(steps).any() else last))
     plain = int(np.argmin(np.where(cells == 0.0, steps, np.inf)))
-    chosen = fastest if steps[fastest] < WORTH * steps[plain] else plain
+    worth = steps[fastest] < WORTH * steps[plain] or math.isinf(steps[fastest])
+    chosen = fastest if worth else plain
     rate = _two_digits(rates[chosen])
     momentum, needed = float(cells[chosen]), float(steps[chosen])
     of_limit = float(limit[chosen // len(SHARES)])
@@ -91,7 +106,7 @@ def _exact(config: Config) -> Recommendation:
         epochs=needed / config.steps_per_epoch,
         limit=of_limit,
         reason=_reason(config, momentum, rate / of_limit, needed, float(steps[plain])),
-        target=start.floor + aim,
+        target=aim,
         plain=float(steps[plain]),
     )
 
@@ -101,7 +116,7 @@ def _reason(config: Config, momentum: float, share: float, steps: float, plain: 
     if math.isinf(steps):
         return (
             f"{at} No setting brings the loss {1 - SHRINK:.0%} of the way down within {PATIENCE:,} steps: "
-            + ("curvatures differ too much." if config.scale else "scale the columns.")
+            + ("there is little to learn in much noise." if config.scale else "scale the columns.")
         )
     if not momentum:
         return (

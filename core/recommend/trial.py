@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from core.config import Config
 from core.history import DIVERGED
 from core.maps import with_rule
-from core.recommend.setting import SHRINK, Recommendation
-from core.sharpness import inputs, least_squares
+from core.recommend.expected import begin
+from core.recommend.setting import Recommendation, target
+from core.sharpness import least_squares
 from core.verdict import digits
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ Array = NDArray[np.float64]
 FACTORS = (0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 CHECKED = (0.5, 1.0, 1.5)  # of FACTORS; the others show how wide the good region is
 SEEDS = 5
+LONGEST = 10_000  # updates of a run
 GOOD = 1.1  # a rate is good whose last loss is at most so many times the best rate's
 
 
@@ -32,10 +34,11 @@ def checks(config: Config, recommendation: Recommendation) -> list[Config]:
     """The runs that try a recommendation: FACTORS times its rate by SEEDS seeds, a factor's seeds together.
 
     All factors share the data, first weights and batches of a seed. They are short: three times the expected
-    epochs, 5 to 200, and the config's own epochs where nothing is expected.
+    epochs (at least 5, at most LONGEST updates), and the config's own where nothing is expected.
     """
     expected = recommendation.epochs
-    epochs = config.epochs if not math.isfinite(expected) else min(max(math.ceil(3 * expected), 5), 200)
+    most = max(5, LONGEST // config.steps_per_epoch)
+    epochs = min(max(math.ceil(3 * expected), 5), most) if math.isfinite(expected) else config.epochs
     base = replace(recommendation.config(config), epochs=epochs)
     rates = [factor * recommendation.learning_rate for factor in FACTORS]
     return [
@@ -58,8 +61,8 @@ def validate(training: Training) -> pd.DataFrame:
             loss: the mean of the last validation loss (training loss where there is none) over those that
                 did not diverge,
             good: whether no run diverged and `loss` is at most GOOD times the lowest of such rates.
-        The target of a seed is SHRINK above the least loss that a linear model can have on its data; for
-        other models, above the lowest training loss that any rate has come to.
+        The target of a seed (`core.recommend.target`) counts from the least loss that a linear model can
+        have on its data; for other models, from the lowest training loss that any rate has come to.
     """
     curves, lost = _curves(training)
     judged = np.array([_last_loss(training, run) for run in range(len(training.configs))])
@@ -139,22 +142,12 @@ def _last_loss(training: Training, run: int) -> float:
 
 def _targets(training: Training, curves: Array) -> Array:
     """The training loss of each seed that counts as reached, (S,)."""
-    first = curves[0, :, 0]
-    if least_squares(training.configs[0]):
-        least = np.array([_least(config) for config in training.configs[:SEEDS]])
-    else:
-        least = np.nanmin(curves, axis=(0, 2))
-    return np.asarray(least + SHRINK * (first - least))
-
-
-def _least(config: Config) -> float:
-    """The least training loss of linear least squares."""
-    import torch
-
-    from core.engine.problem import problem
-
-    X, y = inputs(config), problem(config, torch.float64).y_train.numpy()[:, 0]
-    return float(((y - X @ np.linalg.lstsq(X, y, rcond=None)[0]) ** 2).mean())
+    exact = least_squares(training.configs[0])
+    aims = []
+    for seed, first in enumerate(curves[0, :, 0]):
+        least = begin(training.configs[seed]).floor if exact else float(np.nanmin(curves[:, seed]))
+        aims.append(target(least, float(first), training.problem(seed).baseline))
+    return np.array(aims)
 
 
 def _steps_to(curves: Array, targets: Array, steps_per_epoch: int) -> Array:
