@@ -367,7 +367,7 @@ def test_what_is_over_is_forgotten_in_the_end_but_not_while_it_is_watched() -> N
         until(lambda: all(job.over for job in done))
         manager.submit([SHORT])
         assert manager.get(watched.id) is watched
-        assert [manager.get(job.id) is not None for job in done] == [False, False, False, True, True]
+        assert sum(manager.get(job.id) is not None for job in done) == 2
 
 
 def test_many_threads_may_look_while_it_trains(manager: Manager) -> None:
