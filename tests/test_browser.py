@@ -129,7 +129,7 @@ def test_quick_arrow_keys_end_where_they_should_and_typed_values_follow(
     field.fill("0.123")
     field.press("Enter")
     visitor.until(lambda: visitor.link().get("momentum") == "0.123")
-    assert "0.123" in page.locator(".st-key-w_momentum_grid").inner_text()
+    visitor.until(lambda: "0.123" in page.locator(".st-key-w_momentum_grid").inner_text())
     assert "Running" in visitor.progress()
 
 
