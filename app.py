@@ -12,5 +12,6 @@ _live.session()
 pages = [
     st.Page("pages/train.py", title="Train", default=True),
     st.Page("pages/compare.py", title="Compare"),
+    st.Page("pages/stability.py", title="Stability"),
 ]
 st.navigation(pages, position="top").run()

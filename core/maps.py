@@ -349,7 +349,8 @@ def drawn(prediction: Prediction, measured: Map | None = None) -> pd.DataFrame:
     if measured is not None:
         own, diverged = measured.measured.ravel(), measured.diverged.ravel()
         cells["loss"] = np.where(diverged, np.nan, measured.loss.ravel())
-        cells["lost"] = np.where(own, diverged.astype(float), np.nan)
+        worse = np.where(measured.loss.ravel() > measured.first, 2.0, 0.0)
+        cells["lost"] = np.where(own, np.where(diverged, 1.0, worse), np.nan)
         cells["epochs"] = measured.epochs_to.ravel()
     limit, full = prediction.limit, prediction.full_batch
     lines = [limit, SAFE * limit, UNSAFE * limit, full["momentum"], full["sgd"], full["nesterov"]]

@@ -11,6 +11,7 @@ contrast of at least 3 to 1 on the light and on the dark page.
 
 from core.charts.base import ALARM, CLASS_SHAPES, CLASSES, COLOURS, DARK_INK, DASHES, LIGHT_INK, Spec
 from core.charts.compare import Style, compare_columns, compare_spec, rival_styles
+from core.charts.maps import CARD_COLUMNS, MAP_COLUMNS, card_spec, map_spec, range_spec
 from core.charts.train import (
     CONFUSION_COLUMNS,
     DECISION_COLUMNS,
@@ -27,6 +28,7 @@ from core.charts.train import (
 
 __all__ = [
     "ALARM",
+    "CARD_COLUMNS",
     "CLASSES",
     "CLASS_SHAPES",
     "COLOURS",
@@ -37,9 +39,11 @@ __all__ = [
     "FIT_COLUMNS",
     "LIGHT_INK",
     "LOSS_COLUMNS",
+    "MAP_COLUMNS",
     "PREDICTED_COLUMNS",
     "Spec",
     "Style",
+    "card_spec",
     "compare_columns",
     "compare_spec",
     "confusion_spec",
@@ -47,6 +51,8 @@ __all__ = [
     "decision_spec",
     "fit_spec",
     "loss_spec",
+    "map_spec",
     "predicted_spec",
+    "range_spec",
     "rival_styles",
 ]

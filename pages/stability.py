@@ -1,0 +1,373 @@
+"""Stability: how far can learning rate and momentum go on this very data?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core import charts, jobs, maps, rangetest, recommend, verdict
+from core.compare import Rivals
+from core.config import Config
+from core.optimizers import SGD, Momentum, Nesterov
+from core.registry import Choice, Flag, Word
+from core.sharpness import config_moments, least_squares
+from pages import _controls as controls
+from pages import _frame  # noqa: F401
+from pages import _live as live
+from pages._problem import problem
+
+KINDS = {"momentum": "Heavy ball", "nesterov": "Nesterov"}
+PAGE = {
+    "run": Flag(False),
+    "map": Word(),
+    "check": Word(),
+    "range": Word(),
+    "kind": Choice(tuple(KINDS), "momentum"),
+    "cells": Choice(("16", "32"), "32"),
+}
+HEIGHT = 430
+ALT = "Learning rate against momentum: predicted growth, or the loss of real runs, with the limit as a line."
+
+
+@st.cache_resource(max_entries=12, show_spinner="Computing the limits from the data …")
+def predicted(config: Config, size: int) -> maps.Prediction:
+    """The map of a problem before any training."""
+    return maps.predict(config, maps.axes(config, size))
+
+
+@st.cache_resource(max_entries=24, show_spinner="Weighing batch sizes …")
+def card(config: Config) -> pd.DataFrame:
+    """The batch-size card of a problem."""
+    rows = config.train_rows
+    sizes = {2**k for k in range(rows.bit_length())} | {rows, min(config.batch_size, rows)}
+    return recommend.batch_card(config, sorted(sizes))
+
+
+@st.cache_resource(max_entries=24, show_spinner="Looking for the best setting …")
+def advice(config: Config) -> recommend.Recommendation:
+    """The recommendation for a problem."""
+    return recommend.recommend(config)
+
+
+def problem_config() -> Config:
+    """The problem with the plain rule of the map: equal for all learning rates and momenta on the page."""
+    kind = Nesterov() if controls.value("kind", PAGE["kind"]) == "nesterov" else Momentum()
+    return maps.with_rule(replace(controls.config(), optimizer=kind), kind.learning_rate, kind.momentum)
+
+
+def job() -> jobs.Job | None:
+    """The measurement that the page shows."""
+    return live.manager().get(controls.words().get("map", ""))
+
+
+def measure() -> None:
+    """Starts the real runs of the map, unless they go on."""
+    controls.touch()
+    shown = job()
+    if shown is not None and live.mine(shown) and not shown.over:
+        return
+    config = problem_config()
+    try:
+        axes = predicted(config, size()).axes
+        made = maps.Map(config, axes)
+        new = live.launch(made.configs, None, make=lambda: made, updates=made.steps, subject=config)
+    except ValueError as error:
+        st.session_state["wrong"] = [str(error)]
+        return
+    if new:
+        controls.words()["map"] = new.id
+
+
+def size() -> int:
+    """Cells along each side."""
+    return int(controls.value("cells", PAGE["cells"]))
+
+
+def command(name: str) -> None:
+    """Passes a command on to the job."""
+    controls.touch()
+    if live.mine(shown := job()):
+        getattr(shown, name)()
+        shown.wait()
+
+
+def actions() -> None:
+    """Measure, stop, and what kind of map."""
+    shown = job()
+    going = live.mine(shown) and not shown.over
+    paused = going and shown.state == jobs.PAUSED
+    with st.container(horizontal=True, gap="small", vertical_alignment="bottom", key="actions"):
+        st.button(
+            "Measure",
+            icon=":material/grid_on:",
+            type="primary",
+            key="start",
+            on_click=measure,
+            disabled=going,
+        )
+        st.button(
+            "Resume" if paused else "Pause",
+            icon=":material/resume:" if paused else ":material/pause:",
+            key="pause",
+            on_click=command,
+            args=("resume" if paused else "pause",),
+            disabled=not going,
+        )
+        st.button(
+            "Stop", icon=":material/stop:", key="stop", on_click=command, args=("stop",), disabled=not going
+        )
+        controls.segments("kind", PAGE["kind"], KINDS.__getitem__)
+        controls.segments("cells", PAGE["cells"], lambda n: f"{n} × {n}")
+
+
+def figures(config: Config) -> None:
+    """The curvature and the limits in figures; they change together when the columns are scaled."""
+    known = config_moments(config)
+    exact = least_squares(config)
+    rule = KINDS[controls.value("kind", PAGE["kind"])]
+    rates = maps.limits(config, predicted(config, size()).axes.momenta[:1] * 0)
+    at = maps.limits(config, pd.Series([0.9]).to_numpy())
+    cells = st.columns(4)
+    where = "of the training loss" if exact else "at the first weights; it moves in training"
+    cells[0].metric(
+        "Largest curvature", verdict.digits(known.largest), help=f"Largest eigenvalue of the Hessian {where}."
+    )
+    condition = verdict.digits(1 / float(known.eigenvalues[-1])) if exact else "–"
+    cells[1].metric(
+        "Condition number κ", condition, help="Largest over smallest curvature; only of a linear model."
+    )
+    cells[2].metric(
+        "Limit, momentum 0", verdict.digits(float(rates[0])), help="The largest rate that holds for SGD."
+    )
+    cells[3].metric(
+        f"Limit, {rule} 0.9", verdict.digits(float(at[0])), help="The largest rate that holds at 0.9."
+    )
+
+
+def panel() -> None:
+    """The map: predicted at once, then filled by real runs; a click trains a cell."""
+    config = problem_config()
+    shown = job()
+    mapped = shown.training if shown and shown.subject == config else None
+    prediction = predicted(config, len(mapped.axes.momenta) if mapped else size())
+    st.progress(shown.done / shown.steps if mapped else 0.0, text=_progress(shown, config))
+    key = f"map-{st.session_state.get('visits', 0)}-{bool(mapped)}"
+    event = st.vega_lite_chart(
+        maps.drawn(prediction, mapped),
+        charts.map_spec(mapped is not None),
+        on_select="rerun",
+        selection_mode=["cell"],
+        key=key,
+        height=HEIGHT,
+        alt=ALT,
+    )
+    picked = event.selection.get("cell") if event else None
+    if picked:
+        st.session_state["visits"] = st.session_state.get("visits", 0) + 1
+        cell = picked[0]
+        go_train(float(cell["rate"]), float(cell["momentum"]))
+    kind = (
+        "exact for this linear model"
+        if prediction.exact
+        else "local: from the curvature at the first weights"
+    )
+    st.caption(
+        f"The white line is the limit, {kind}; dashed beside it 0.7 and 2 times: below is safe, above "
+        "is not. Thin diagonals are equal effective steps. Click a cell to train it."
+    )
+
+
+def _progress(shown: jobs.Job | None, config: Config) -> str:
+    if shown is None or shown.subject != config:
+        return "Predicted, before any training"
+    measured = int(shown.training.measured.sum()) if shown.training else 0
+    total = len(shown.configs)
+    if shown.state == jobs.QUEUED and shown.position:
+        return f"Number {shown.position} in the queue"
+    words = "Measuring" if shown.state == jobs.RUNNING else shown.state.capitalize()
+    return f"{words} · {measured:,} of {total:,} runs"
+
+
+def go_train(rate: float, momentum: float) -> None:
+    """Opens the Train page with a setting, and starts it."""
+    kind = controls.value("kind", PAGE["kind"])
+    words = controls.words()
+    words |= {"optimizer": kind, "learning_rate": f"{rate:.3g}", "momentum": f"{momentum:.3g}", "run": "true"}
+    words.pop("job", None)
+    st.switch_page("pages/train.py")
+
+
+def go_compare(found: recommend.Recommendation) -> None:
+    """Opens the Compare page with the recommended setting against plain SGD at its own limit."""
+    kind = Nesterov if controls.value("kind", PAGE["kind"]) == "nesterov" else Momentum
+    plain = float(maps.limits(problem_config(), pd.Series([0.0]).to_numpy())[0])
+    best = kind(learning_rate=found.learning_rate, momentum=found.momentum)
+    rivals = (SGD(learning_rate=float(f"{0.7 * plain:.2g}")), best)
+    words = controls.words()
+    words |= {"rivals": Rivals().text(rivals), "mode": "own", "seeds": "5", "run": "true"}
+    words.pop("race", None)
+    st.switch_page("pages/compare.py")
+
+
+def check() -> None:
+    """Finds a setting for the problem and tries it with short runs."""
+    controls.touch()
+    config = problem_config()
+    try:
+        found = advice(config)
+        new = live.launch(recommend.checks(config, found), None, subject=(config, found))
+    except ValueError as error:
+        st.session_state["wrong"] = [str(error)]
+        return
+    if new:
+        controls.words()["check"] = new.id
+
+
+def checking() -> jobs.Job | None:
+    """The short runs that the page shows, if they are of this problem."""
+    shown = live.manager().get(controls.words().get("check", ""))
+    return shown if shown is not None and shown.subject[0] == problem_config() else None
+
+
+def recommendation() -> None:
+    """One setting, why, and what short runs say to it."""
+    shown = checking()
+    if shown is None:
+        st.caption("Learning rate and momentum for this data, model and batch size, tried by short runs.")
+        return
+    found = shown.subject[1]
+    st.markdown(
+        f"Learning rate **{verdict.digits(found.learning_rate)}**, momentum "
+        f"**{verdict.digits(found.momentum)}**. {found.reason}"
+    )
+    if shown.training is None:
+        return
+    table = recommend.validate(shown.training)
+    if shown.over:
+        st.markdown(recommend.validation_sentence(table, found))
+    st.table(_rows(table[table["checked"]]))
+    with st.container(horizontal=True):
+        if st.button("Train it", icon=":material/play_arrow:", key="go_train"):
+            go_train(found.learning_rate, found.momentum)
+        if st.button("Compare it with SGD", icon=":material/compare_arrows:", key="go_compare"):
+            go_compare(found)
+
+
+def _rows(table: pd.DataFrame) -> pd.DataFrame:
+    rows = {
+        "Rate": [f"{row.factor:g} × · {verdict.digits(row.learning_rate)}" for row in table.itertuples()],
+        "Diverged": [f"{row.diverged:.0%}" for row in table.itertuples()],
+        "Steps to target": [_interval(row) for row in table.itertuples()],
+        "Last loss": [verdict.digits(row.loss) for row in table.itertuples()],
+    }
+    return pd.DataFrame(rows).set_index("Rate")
+
+
+def _interval(row: Any) -> str:
+    if row.steps == float("inf"):
+        return f"missed by {1 - row.reached:.0%}"
+    return f"{verdict.digits(row.steps)} [{verdict.digits(row.low)}, {verdict.digits(row.high)}]"
+
+
+def batches(config: Config) -> None:
+    """Does momentum buy anything at this batch size?"""
+    st.markdown("**Does momentum buy anything at this batch size?**")
+    try:
+        weighed = card(config)
+    except recommend.NoCard as none:
+        st.caption(str(none))
+        return
+    st.markdown(recommend.batch_sentence(weighed, min(config.batch_size, config.train_rows)))
+    frame = pd.DataFrame(
+        {"batch": weighed["batch_size"], "plain": weighed["plain"], "momentum_step": weighed["with_momentum"]}
+    )
+    frame["here"] = float("nan")
+    frame.loc[len(frame), "here"] = min(config.batch_size, config.train_rows)
+    st.vega_lite_chart(
+        frame.astype("float32"), charts.card_spec(), height=230, alt="Largest usable effective step."
+    )
+
+
+def test_range() -> None:
+    """Starts the range test: short runs at constant rates for each momentum."""
+    controls.touch()
+    config = problem_config()
+    try:
+        new = live.launch(rangetest.range_configs(config), None, subject=(config, rangetest.MOMENTA))
+    except ValueError as error:
+        st.session_state["wrong"] = [str(error)]
+        return
+    if new:
+        controls.words()["range"] = new.id
+
+
+def ranged() -> jobs.Job | None:
+    """The range test that the page shows, if it is of this problem."""
+    shown = live.manager().get(controls.words().get("range", ""))
+    return shown if shown is not None and shown.subject[0] == problem_config() else None
+
+
+def range_panel() -> None:
+    """The loss after short runs at each rate, with the true limits as lines."""
+    shown = ranged()
+    if shown is None or shown.training is None or not shown.over:
+        st.caption("Each rate has a short run of its own, so that nothing lags behind a rising rate.")
+        return
+    momenta = shown.subject[1]
+    table = rangetest.range_table(shown.training)
+    wide = table.pivot(index="learning_rate", columns="momentum", values="loss")
+    wide.columns = [f"m{momenta.index(momentum)}" for momentum in wide.columns]
+    summary = rangetest.range_summary(shown.training)
+    lines = {f"limit{momenta.index(row.momentum)}": row.limit for row in summary.itertuples()}
+    frame = pd.concat([wide.rename_axis("rate").reset_index(), pd.DataFrame([lines])], ignore_index=True)
+    spec = charts.range_spec(tuple(momenta))
+    st.vega_lite_chart(frame.astype("float32"), spec, height=260, alt="Last loss against the learning rate.")
+    st.caption(" ".join(_read_off(row) for row in summary.itertuples()))
+
+
+def _read_off(row: Any) -> str:
+    upto = "never" if row.diverges == float("inf") else f"from {verdict.digits(row.diverges)}"
+    best, limit = verdict.digits(row.best), verdict.digits(row.limit)
+    return f"Momentum {row.momentum:g}: lowest at {best}, lost {upto} on, limit {limit}."
+
+
+def main() -> None:
+    """The page."""
+    wrong = controls.read_link(PAGE)
+    if controls.words().pop("run", "false") == "true":
+        measure()
+    shown = job()
+    if shown is not None:
+        live.watch(shown)
+    with st.sidebar:
+        problem(controls.config())
+    st.markdown("**Stability** · how far can learning rate and momentum go on this data?")
+    controls.complain(wrong or st.session_state.get("wrong", []))
+    actions()
+    config = problem_config()
+    try:
+        figures(config)
+        left, right = st.columns([3, 2], gap="medium")
+        with left:
+            live.follow(shown, panel)
+        with right:
+            batches(config)
+            st.button("Recommend a setting", icon=":material/auto_awesome:", key="recommend", on_click=check)
+            short = checking()
+            if short is not None:
+                live.watch(short)
+            live.follow(short, recommendation)
+        st.markdown("**Range test, per momentum**")
+        st.button("Run the range test", icon=":material/show_chart:", key="range", on_click=test_range)
+        if (test := ranged()) is not None:
+            live.watch(test)
+        live.follow(test, range_panel)
+    except ValueError as error:
+        st.error(str(error))
+    controls.write_link(PAGE)
+
+
+main()

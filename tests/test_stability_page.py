@@ -1,0 +1,122 @@
+"""The Stability page: what it draws is what core predicts and measures."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core import charts, maps
+from core.config import Config
+
+ROOT = Path(__file__).parents[1]
+
+
+def opened(**query: str) -> AppTest:
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at.run()
+    for key, value in query.items():
+        at.query_params[key] = value
+    at.switch_page("pages/stability.py").run()
+    return at
+
+
+def table(at: AppTest, place: int = 0) -> pd.DataFrame:
+    proto = at.get("vega_lite_chart")[place].proto
+    data = proto.data.data if proto.data.data else proto.datasets[0].data.data
+    return pa.ipc.open_stream(data).read_pandas()
+
+
+def settled(at: AppTest, true: Callable[[], Any], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "It did not happen in time."
+        time.sleep(0.1)
+        at.run()
+
+
+def progress(at: AppTest) -> str:
+    return at.get("progress")[0].proto.text
+
+
+def test_the_map_is_drawn_before_any_training_and_is_the_prediction():
+    at = opened()
+    assert not at.exception
+    assert progress(at) == "Predicted, before any training"
+    cells = table(at).dropna(subset=["x1"])
+    assert len(cells) == 32 * 32
+    config = maps.with_rule(Config(), 0.01, 0.9)
+    expected = maps.predict(config, maps.axes(config, 32)).growth.ravel()
+    assert np.allclose(cells["growth"], expected, rtol=1e-5)
+
+
+def test_a_measured_map_fills_with_real_runs():
+    at = opened(epochs="3")
+    at.segmented_control(key="w_cells").set_value("16").run()
+    at.button(key="start").click().run()
+    settled(at, lambda: progress(at).startswith("Finished"))
+    assert progress(at) == "Finished · 256 of 256 runs"
+    cells = table(at).dropna(subset=["x1"])
+    known = np.isfinite(cells["loss"]) | (cells["lost"] == 1)
+    assert known.all()
+    config = maps.with_rule(Config().but(epochs=3), 0.01, 0.9)
+    alone = maps.Map(config, maps.axes(config, 16))
+    while alone.active:
+        alone.advance()
+    assert np.allclose(cells["loss"], alone.loss.ravel(), rtol=1e-5, equal_nan=True)
+
+
+def test_scaling_changes_curvature_and_limits_together():
+    scaled = {m.label: m.value for m in opened().metric}
+    raw = {m.label: m.value for m in opened(scale="false").metric}
+    assert all(scaled[name] != raw[name] for name in scaled)
+    assert float(raw["Limit, momentum 0"]) < 1e-3 * float(scaled["Limit, momentum 0"])
+
+
+def test_a_recommendation_is_tried_by_runs_and_can_be_trained():
+    at = opened()
+    at.button(key="recommend").click().run()
+    settled(at, lambda: any("of 5 runs diverged" in m.value for m in at.markdown))
+    assert not at.exception
+    assert any(m.value.startswith("Learning rate **") for m in at.markdown)
+    at.button(key="go_train").click().run()
+    assert not at.exception
+
+
+@pytest.mark.parametrize(
+    "query", [{"dataset": "moons", "model": "mlp"}, {"dataset": "ravine", "inputs": "1"}]
+)
+def test_other_problems_open_without_a_traceback(query):
+    at = opened(**query)
+    assert not at.exception
+    assert at.get("vega_lite_chart")
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_the_specs_hold_no_data_and_name_the_columns_of_the_table(measured):
+    spec = charts.map_spec(measured)
+    assert spec == charts.map_spec(measured)
+    assert "data" not in spec
+    config = maps.with_rule(Config(), 0.01, 0.9)
+    drawn = maps.drawn(maps.predict(config, maps.axes(config, 8)))
+    assert tuple(drawn.columns) == charts.MAP_COLUMNS
+    assert charts.card_spec()["layer"]
+    assert charts.range_spec((0.0, 0.5, 0.9))["layer"]
+
+
+def test_a_maps_lines_lie_where_the_limits_are():
+    config = maps.with_rule(Config(), 0.01, 0.9)
+    prediction = maps.predict(config, maps.axes(config, 16))
+    drawn = maps.drawn(prediction)
+    limit = drawn[drawn["line"] == 0]
+    assert np.allclose(1 - 10 ** -limit["line_y"], prediction.axes.momenta, atol=1e-6)
+    assert np.allclose(limit["line_x"], prediction.limit, rtol=1e-5)
+    band = drawn[drawn["line"] == 1]
+    assert np.allclose(band["line_x"], 0.7 * prediction.limit, rtol=1e-5)
