@@ -81,7 +81,9 @@ def _cells(measured: bool) -> Any:
         "step": "datum.momentum < 1 ? datum.rate / (1 - datum.momentum) : 0",
         "result": "datum.lost == 1 ? 'diverged' : isValid(datum.loss) ? format(datum.loss, '.3~g')"
         " + (datum.lost == 2 ? ', worse than untrained' : '') : '–'",
-        "shade": "log(datum.loss) / log(10)" if measured else "min(datum.growth, 1.05)",
+        "shade": "datum.lost >= 1 ? null : log(datum.loss) / log(10)"
+        if measured
+        else "min(datum.growth, 1.05)",
     }
     tooltip = [
         alt.Tooltip("rate:Q", title="learning rate", format=".3~g"),
@@ -94,7 +96,7 @@ def _cells(measured: bool) -> Any:
         alt.Chart()
         .transform_filter("isValid(datum.x1)")
         .transform_calculate(**words)
-        .mark_rect(cursor="pointer", strokeWidth=0)
+        .mark_rect(cursor="pointer", strokeWidth=0, invalid=None)
         .encode(
             x=_x("x1"),
             x2="x2:Q",
@@ -148,7 +150,9 @@ def _lines() -> list[Any]:
     edge = _line("datum.line == 0", color=DARK_INK, strokeWidth=5, opacity=0.9)
     drawn = _line("datum.line < 6", strokeWidth=2, opacity=1)
     index = list(range(len(_LINES)))
-    key = legend(naming(_LINES), "3", values=[3, 4, 5], symbolType="stroke", symbolStrokeWidth=3)
+    key = legend(
+        naming(_LINES), "width > 400 ? 3 : 1", values=[3, 4, 5], symbolType="stroke", symbolStrokeWidth=3
+    )
     colour = alt.Color("line:O", scale=alt.Scale(domain=index, range=list(_LINE_COLOURS)), legend=key)
     dashes = [[1, 0], [5, 4], [5, 4], [2, 2], [2, 2], [2, 2]]
     dash = alt.StrokeDash("line:O", scale=alt.Scale(domain=index, range=dashes), legend=None)
