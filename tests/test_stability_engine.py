@@ -1,4 +1,4 @@
-"""The predicted limit against runs of the engine: shuffled epochs, four tables, momenta, batch sizes, two rules."""
+"""The predicted limit against the engine: shuffled epochs, four tables, momenta, batch sizes, two rules."""
 
 from __future__ import annotations
 
