@@ -208,7 +208,7 @@ def test_another_page_and_back_leaves_the_run_alone(visitor: Visitor, address: s
     visitor.page.get_by_role("link", name="Train").first.click()
     visitor.page.wait_for_selector("text=what does this setting do?")
     visitor.until(lambda: visitor.update() > at and "Running" in visitor.progress())
-    assert visitor.link()["job"] == job
+    visitor.until(lambda: visitor.link().get("job") == job)
 
 
 def test_a_link_to_a_page_works_as_the_first_thing_a_server_sees(browser: Browser) -> None:

@@ -45,7 +45,9 @@ _LINE_COLOURS = (LIGHT_INK, GREY, GREY, ORANGE, SLATE, GREEN)
 
 @cache
 def map_spec(measured: bool) -> Spec:
-    """The map: how fast the error moves per step as predicted, or the last loss of real runs.
+    """The map: how many steps shrink the error to a tenth as predicted, or the last loss of real runs.
+
+    Bright is good in both.
 
     A click on a cell selects its `rate` and `momentum` (parameter "cell"); the pointer reads it.
 
@@ -81,15 +83,15 @@ def _cells(measured: bool) -> Any:
         "step": "datum.momentum < 1 ? datum.rate / (1 - datum.momentum) : 0",
         "result": "datum.lost == 1 ? 'diverged' : isValid(datum.loss) ? format(datum.loss, '.3~g')"
         " + (datum.lost == 2 ? ', worse than untrained' : '') : '–'",
-        "shade": "datum.lost >= 1 ? null : log(datum.loss) / log(10)"
+        "shade": "datum.lost >= 1 ? null : log(max(datum.loss, 1e-12)) / log(10)"
         if measured
-        else "min(datum.growth, 1.05)",
+        else "datum.growth < 1 ? min(-log(10) / log(datum.growth), 1e6) : null",
     }
     tooltip = [
         alt.Tooltip("rate:Q", title="learning rate", format=".3~g"),
         alt.Tooltip("momentum:Q", format=".3~r"),
         alt.Tooltip("step:Q", title="effective step", format=".3~g"),
-        alt.Tooltip("growth:Q", title="predicted growth per step", format=".5~g"),
+        alt.Tooltip("growth:Q", title="growth of the error per step", format=".5~g"),
     ]
     tooltip += [alt.Tooltip("result:N", title="last loss")] if measured else []
     return (
@@ -111,7 +113,7 @@ def _cells(measured: bool) -> Any:
 
 
 def _shade(measured: bool) -> Any:
-    title = "log₁₀ of the last loss" if measured else "growth of the error per step"
+    title = "log₁₀ of the last loss" if measured else "steps to a tenth of the error"
     key = alt.Legend(title=title, orient="bottom", direction="horizontal", gradientLength=240)
     if measured:
         bad = alt.when("datum.lost >= 1").then(alt.value(ALARM))
@@ -121,7 +123,7 @@ def _shade(measured: bool) -> Any:
             .then(alt.value(GREY))
             .otherwise("shade:Q", scale=scale, legend=key)
         )
-    scale = alt.Scale(scheme="viridis", domain=[0.9, 1.0], clamp=True)
+    scale = alt.Scale(scheme="viridis", type="log", reverse=True)
     return alt.when("datum.growth >= 1").then(alt.value(ALARM)).otherwise("shade:Q", scale=scale, legend=key)
 
 
