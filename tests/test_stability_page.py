@@ -120,3 +120,26 @@ def test_a_maps_lines_lie_where_the_limits_are():
     assert np.allclose(limit["line_x"], prediction.limit, rtol=1e-5)
     band = drawn[drawn["line"] == 1]
     assert np.allclose(band["line_x"], 0.7 * prediction.limit, rtol=1e-5)
+
+
+def test_a_run_that_ends_worse_than_untrained_is_told_from_one_that_diverged():
+    config = maps.with_rule(Config().but(epochs=3), 0.01, 0.9)
+    measured = maps.Map(config, maps.axes(config, 16))
+    while measured.active:
+        measured.advance()
+    cells = maps.drawn(maps.predict(config, measured.axes), measured).dropna(subset=["x1"])
+    lost = cells["lost"].to_numpy()
+    assert ((lost == 1) == measured.diverged.ravel()).all()
+    assert ((lost == 2) == (measured.loss.ravel() > measured.first)).all()
+    assert {0.0, 1.0, 2.0} == set(lost)
+
+
+def test_train_opens_with_what_was_recommended():
+    at = opened()
+    at.button(key="recommend").click().run()
+    settled(at, lambda: any("of 5 runs diverged" in m.value for m in at.markdown))
+    (found,) = [m.value for m in at.markdown if m.value.startswith("Learning rate **")]
+    rate, momentum = (float(part) for part in found.split("**")[1:4:2])
+    at.button(key="go_train").click().run()
+    assert at.number_input(key="w_learning_rate").value == rate
+    assert at.number_input(key="w_momentum").value == momentum

@@ -125,3 +125,11 @@ def test_nothing_is_explained_where_momentum_gains_nothing():
     control = {1: (SGD(learning_rate=0.1), history(1, 0.2, 40, 4), 0)}
     text = said([SGD(), Momentum()], [history(1, 0.2, 60, 4)] * 2, controls=control)
     assert "steps as long" not in text
+
+
+def test_a_mean_that_is_lower_by_chance_is_not_called_surely_lower():
+    shift = np.array([0.3, -0.25, 0.3, -0.3, 0.25])[:, None]  # a mean of 6 % either way, seeds that disagree
+    even = history(1, 0.4, 40, 4)
+    text = said([SGD(), Momentum()], [even * (1 + shift), even])
+    assert "surely" not in text
+    assert "cannot be told apart" in text
