@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     *("registry", "datasets", "models", "optimizers", "schedules", "landscapes", "config", "networks"),
     *("history", "engine", "stability", "sharpness", "learned", "compare", "tuned", "verdict"),
-    *("maps", "recommend", "rangetest", "search", "jobs", "store"),
-    *("presets", "comparisons", "export", "charts"),
+    *("maps", "recommend", "rangetest", "store", "search", "worker", "jobs"),
+    *("presets", "comparisons", "searches", "export", "charts"),
 ]
 CHARTS_SEE = {"pandas", "altair"}
 PAGES_SEE = {"core", "pages", "pandas", "streamlit"}

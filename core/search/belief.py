@@ -1,0 +1,145 @@
+"""What the search believes: the process behind it, fitted to a table of trials, and looked at from many sides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from core.optimizers import SGD, Momentum, Nesterov
+from core.search.importance import total_shares
+from core.search.plan import Plan
+from core.search.process import Process, best_value, expected_improvement, fit
+from core.search.sampler import noise_of
+from core.search.space import Range
+from core.search.trials import told
+from core.sharpness import config_moments
+from core.stability import learning_rate_limits
+
+Array = NDArray[np.float64]
+
+FEWEST = 3  # trials before there is anything to believe
+CELLS = 41  # along each side of a surface
+DECADES = 6.0  # of expected improvement that are told apart
+
+
+def believe(frame: pd.DataFrame, plan: Plan) -> Process | None:
+    """The process that is fitted to the trials of a table; None while there are fewer than three.
+
+    It is the very model that the Bayesian sampler asks with, whatever sampler chose the trials.
+    """
+    known = told(frame)
+    if len(known) < FEWEST:
+        return None
+    points = units(known, plan)
+    noise = noise_of([list(s) for s in known["scores"]])
+    return fit(points, known["score"].to_numpy(float), noise)
+
+
+def units(frame: pd.DataFrame, plan: Plan) -> Array:
+    """The settings of a table's rows as points of the unit cube, (n, d)."""
+    columns = [[r.unit(v) for v in frame[r.word]] for r in plan.space.ranges]
+    return np.array(columns, dtype=float).T.reshape(len(frame), len(columns))
+
+
+def losses(scores: Array, plan: Plan) -> Array:
+    """What is minimised, as a loss."""
+    return np.asarray(scores if plan.exact else 10.0**scores)
+
+
+@dataclass(frozen=True, eq=False)
+class Surface:
+    """A process over two of its parameters, the others held where the best setting has them.
+
+    Attributes:
+        x, y: (C,), the middles of the cells, as values.
+        mean, deviation, improvement: (C, C), rows are y; in the unit of the scores.
+    """
+
+    x: Array
+    y: Array
+    mean: Array
+    deviation: Array
+    improvement: Array
+
+
+def surface(process: Process, plan: Plan, held: list[float], x: str, y: str, cells: int = CELLS) -> Surface:
+    """Mean, uncertainty and expected improvement over two parameters.
+
+    Args:
+        held: The point of the unit cube where the other parameters are held.
+        x, y: Words of the space.
+    """
+    words = plan.space.words
+    i, j = words.index(x), words.index(y)
+    middle = (np.arange(cells) + 0.5) / cells
+    points = np.tile(np.asarray(held, dtype=float), (cells * cells, 1))
+    points[:, i] = np.tile(middle, cells)
+    points[:, j] = np.repeat(middle, cells)
+    mean, deviation = process.posterior(points)
+    gain = expected_improvement(mean, deviation, best_value(process))
+    ranges = plan.space.ranges
+    return Surface(
+        places(ranges[i], middle),
+        places(ranges[j], middle),
+        *(a.reshape(cells, cells) for a in (mean, deviation, gain)),
+    )
+
+
+def _along(r: Range, points: int) -> Array:
+    return places(r, np.linspace(0, 1, points))
+
+
+def places(r: Range, middle: Array) -> Array:
+    """The values at places between the ends of a range, not rounded."""
+    return np.array([r.between(float(u)) for u in middle])
+
+
+def slices(process: Process, plan: Plan, held: list[float], word: str, points: int = 81) -> pd.DataFrame:
+    """The model's mean and one deviation around it along one parameter, the others held: x, mean, low, high."""
+    at = plan.space.words.index(word)
+    middle = np.linspace(0, 1, points)
+    grid = np.tile(np.asarray(held, dtype=float), (points, 1))
+    grid[:, at] = middle
+    mean, deviation = process.posterior(grid)
+    ends = {"mean": mean, "low": mean - deviation, "high": mean + deviation}
+    return pd.DataFrame(
+        {"x": places(plan.space.ranges[at], middle)} | {k: losses(v, plan) for k, v in ends.items()}
+    )
+
+
+def importances(process: Process, plan: Plan) -> pd.DataFrame:
+    """How much of the variation each parameter has a part in, with its error: word, share, error."""
+    share, error = total_shares(process, np.random.default_rng(plan.seed))
+    return pd.DataFrame({"word": plan.space.words, "share": share, "error": error})
+
+
+def limit_line(plan: Plan, values: dict[str, float], x: str, y: str, points: int = 24) -> pd.DataFrame | None:
+    """The largest learning rate that holds, over batch size or momentum: columns x and y, as values.
+
+    None where the plane has no learning rate or nothing that it depends on, where the rule has no such limit
+    in theory, or where the problem has no curvature that could be computed.
+    """
+    other = y if x == "learning_rate" else x
+    rule = plan.config.optimizer
+    if "learning_rate" not in (x, y) or other not in ("batch_size", "momentum"):
+        return None
+    if type(rule) not in (SGD, Momentum, Nesterov):
+        return None
+    config = plan.space.config(plan.config, values)
+    along = _along(next(r for r in plan.space.ranges if r.word == other), points)
+    nesterov = isinstance(rule, Nesterov)
+    try:
+        if other == "momentum":
+            found = learning_rate_limits(config_moments(config), [config.batch_size], along, nesterov)[:, 0]
+        else:
+            along = np.unique(np.minimum(along.round(), config.train_rows))
+            momentum = [getattr(config.optimizer, "momentum", 0.0)]
+            known = [(config_moments(config, int(b)), int(b)) for b in along]
+            found = np.array([learning_rate_limits(m, [b], momentum, nesterov)[0, 0] for m, b in known])
+    except ValueError:
+        return None
+    line = {"learning_rate": found, other: along}
+    return pd.DataFrame({"x": line[x], "y": line[y]})

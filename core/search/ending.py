@@ -1,0 +1,208 @@
+"""How a search ends: which settings are best, whether that is sure, and what the search was worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from core.compare import Estimate, estimate
+from core.search.belief import believe, units
+from core.search.objective import Outcome
+from core.search.plan import Plan
+from core.search.space import numbers
+from core.search.trials import FINISHED
+from core.verdict import digits
+
+EDGE = 0.03  # of a range: nearer to its end counts as on it
+RESAMPLES = 400
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """One of the best settings, tried again on seeds that the search has not seen.
+
+    Attributes:
+        number: Its trial.
+        scores: (F,), what was minimised, on each fresh seed; all checks have the same seeds.
+        losses: (F,), the last losses; nan where a seed diverged.
+    """
+
+    number: int
+    scores: NDArray[np.float64]
+    losses: NDArray[np.float64]
+
+    @property
+    def loss(self) -> Estimate:
+        """The mean of the losses with its 95 % interval."""
+        return estimate(self.losses)
+
+    @property
+    def diverged(self) -> int:
+        """How many fresh seeds diverged."""
+        return int(np.isnan(self.losses).sum())
+
+
+def best_trials(frame: pd.DataFrame, plan: Plan) -> list[int]:
+    """The numbers of the trials that ended on all seeds, best first; the same setting only once.
+
+    They are ranked by what the model believes of each setting, which a lucky draw moves less than it moves
+    the trial's own score; by the score where grid, random or Sobol search asked, or there is no model yet.
+    """
+    known = frame[frame["state"] == FINISHED]
+    known = known.loc[~known.duplicated(list(plan.space.words))]
+    rank = known["score"].to_numpy(float)
+    process = believe(frame, plan) if plan.sampler not in ("random", "grid", "sobol") else None
+    if process is not None and len(known):
+        rank = process.posterior(units(known, plan))[0]
+    return [int(n) for n in known["number"].to_numpy()[np.argsort(rank, kind="stable")]]
+
+
+def chosen(results: Sequence[Outcome], numbers: Sequence[int]) -> tuple[Check, ...]:
+    """The checks of some settings, the best on fresh seeds first."""
+    checks = [Check(n, r.scores, r.losses) for n, r in zip(numbers, results, strict=True)]
+    return tuple(sorted(checks, key=lambda check: float(check.scores.mean())))
+
+
+def ties(checks: Sequence[Check]) -> list[int]:
+    """The trials that are as good as the first: behind it by no more than one standard error.
+
+    The standard error is of the difference on the same seeds.
+    """
+    return [check.number for check in checks[1:] if _behind(check, checks[0]) <= 1.0]
+
+
+def _behind(check: Check, best: Check) -> float:
+    """By how many standard errors a setting is behind the best."""
+    apart = check.scores - best.scores
+    error = float(apart.std(ddof=1) / np.sqrt(len(apart)))
+    mean = float(apart.mean())
+    return mean / error if error > 0 else (0.0 if mean <= 0 else np.inf)
+
+
+def edges(plan: Plan, values: dict[str, float]) -> list[str]:
+    """A sentence for each number of a setting that lies on an end of its range and could go further."""
+    known = numbers(plan.config)
+    said = []
+    for r in plan.space.ranges:
+        at, record = r.unit(values[r.word]), known[r.word]
+        name = r.word.replace("_", " ")
+        if at <= EDGE and record.low < r.low and not (r.scale == "log" and r.low <= record.low):
+            said.append(f"The {name} is at the low end of its range ({digits(r.low)}): widen it downwards.")
+        elif at >= 1 - EDGE and record.high > r.high:
+            said.append(f"The {name} is at the high end of its range ({digits(r.high)}): widen it upwards.")
+    return said
+
+
+def verdict(plan: Plan, frame: pd.DataFrame, checks: Sequence[Check] | None) -> str:
+    """What the search has found, in plain sentences; how sure that is, and what stands in its way."""
+    ended = int(frame["score"].notna().sum())
+    if not ended:
+        return "The first settings are being tried."
+    ranked = best_trials(frame, plan)
+    if not ranked:
+        lower = " Search smaller learning rates." if "learning_rate" in plan.space.words else ""
+        return f"All {ended} settings tried so far diverged on some seed.{lower}"
+    if checks is None:
+        best = frame.set_index("number").loc[ranked[0]]
+        return f"Best so far: {_setting(plan, best)}, loss {digits(best['loss'])}."
+    first = checks[0]
+    setting = frame.set_index("number").loc[first.number]
+    values = {word: float(setting[word]) for word in plan.space.words}
+    parts = [
+        f"Take {_setting(plan, setting)}: on {len(first.losses)} fresh seeds its loss is "
+        f"{_interval(first.loss)}; the search itself had seen {digits(setting['loss'])}."
+    ]
+    if first.diverged:
+        parts.append(f"{first.diverged} of these seeds diverged, so it is too close to the limit.")
+    return " ".join([*parts, _certainty(checks), *edges(plan, values), *_notes(frame)])
+
+
+def _certainty(checks: Sequence[Check]) -> str:
+    equal = ties(checks)
+    if len(checks) == 1:
+        return ""
+    if not equal:
+        return f"It is better than the next best, trial {checks[1].number + 1}, by more than one standard error."
+    names = " and ".join(str(n + 1) for n in equal)
+    return f"Trial{'s' * (len(equal) > 1)} {names} did as well within one standard error."
+
+
+def _notes(frame: pd.DataFrame) -> list[str]:
+    """Rules of thumb that a search's trials call for.
+
+    References:
+        V. Godbole et al., "Deep Learning Tuning Playbook", 2023.
+    """
+    ended = frame["score"].notna().sum()
+    lost = (frame["state"] == "diverged").sum()
+    if ended and lost > ended / 2:
+        return [f"{lost} of {ended} settings diverged: a smaller space would waste fewer."]
+    return []
+
+
+def _setting(plan: Plan, row: pd.Series) -> str:
+    return ", ".join(f"{w.replace('_', ' ')} **{row[w]:.4g}**" for w in plan.space.words)
+
+
+def _interval(value: Estimate) -> str:
+    if not np.isfinite(value.low):
+        return digits(value.mean)
+    return f"{digits(value.mean)} [{digits(value.low)}, {digits(value.high)}]"
+
+
+def expected_best(scores: NDArray[np.float64], most: int | None = None) -> pd.DataFrame:
+    """The best score that k settings drawn at random have on average, from the scores of some that were.
+
+    The expectation of the smallest of k draws from the scores, with a bootstrap interval of 95 %.
+
+    Args:
+        scores: (N,), of random search.
+        most: The largest k; N when None. Beyond N the scores say nothing new.
+
+    Returns:
+        Columns k, expected, low, high.
+
+    References:
+        J. Dodge et al., "Show your work: improved reporting of experimental results", 2019.
+    """
+    n = len(scores)
+    k = np.arange(1, (most or n) + 1)
+    draws = np.random.default_rng(0).integers(n, size=(RESAMPLES, n))
+    samples = np.concatenate([scores[None], scores[draws]])
+    ordered = -np.sort(-samples, axis=1)
+    share = np.arange(n + 1) / n
+    weight = np.diff(share[None, :] ** k[:, None], axis=1)
+    best = ordered @ weight.T
+    low, high = np.percentile(best[1:], [2.5, 97.5], axis=0)
+    return pd.DataFrame({"k": k, "expected": best[0], "low": low, "high": high})
+
+
+def helped(best: Check, others: dict[str, Check | None], plan: Plan) -> str:
+    """Whether the search was worth it here: its setting against those that other searches ended with.
+
+    Args:
+        best: What this search chose.
+        others: By title, what each other search with the same budget chose, on the same fresh seeds; None
+            where all of its settings diverged.
+        plan: Of this search.
+    """
+    said = []
+    for title, other in others.items():
+        if other is None:
+            said.append(f"{title} search found no setting that holds.")
+            continue
+        apart = estimate(other.scores - best.scores)
+        better = "lower" if apart.mean > 0 else "higher"
+        size = abs(10**apart.mean - 1) if not plan.exact else abs(apart.mean)
+        unit = f"{size:.1%}" if not plan.exact else digits(size)
+        if apart.low <= 0 <= apart.high:
+            said.append(f"{title} search did as well: its loss differs by {unit}, within the noise.")
+        elif apart.mean > 0:
+            said.append(f"{title} search ended higher: here the loss is {unit} {better}.")
+        else:
+            said.append(f"{title} search ended lower: here the loss is {unit} {better}.")
+    return " ".join(said)

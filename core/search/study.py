@@ -1,0 +1,299 @@
+"""A search in this process: a round is asked for, trained as one, told; then the best are tried again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from optuna.distributions import FloatDistribution, IntDistribution
+from optuna.trial import Trial
+
+from core.compare import measure
+from core.config import Config
+from core.search import trials as kept
+from core.search.ending import Check, best_trials, chosen
+from core.search.objective import Outcome, ceilings, curves, outcomes, thinned
+from core.search.plan import APART, BadPlan, Plan
+from core.search.sampler import ask
+from core.search.space import Range
+
+if TYPE_CHECKING:
+    from core.engine import Training
+    from core.engine.stack import Stack
+    from core.history import Record
+
+CHECKED = 3  # settings that are tried again in the end
+FRESH = 8  # on so many seeds that the search has not seen
+
+
+@dataclass(eq=False)
+class Round:
+    """Settings that are being trained as one.
+
+    Attributes:
+        trials: The trials, by their place in the training.
+        training: One run for each of them and each seed, the seeds of a trial together.
+        seconds: Time spent on it so far.
+    """
+
+    trials: list[Trial]
+    values: list[dict[str, float]]
+    training: Training
+    seconds: float = 0.0
+
+
+class Search:
+    """A search on its way; advanced like any training, by one thread, and read by any other (`core.jobs`).
+
+    When its trials have ended it trains the best three again, on seeds that it has not seen: `checks`.
+
+    Args:
+        plan: What is searched.
+        study: To go on with; a new one in memory when None.
+
+    Attributes:
+        plan: As given; `extend` makes it longer.
+        study: Optuna's, which holds all that is known.
+        checks: What the fresh seeds said, the best first; None until then, empty where all trials diverged.
+        seconds: Time spent training and asking.
+    """
+
+    def __init__(self, plan: Plan, study: optuna.Study | None = None) -> None:
+        self.plan = plan
+        self.study = study if study is not None else kept.create(plan)
+        self.checks: tuple[Check, ...] | None = None
+        self.seconds = 0.0
+        self._round: Round | None = None
+        self._check: Training | None = None
+        self._checking: list[int] = []
+        self._made = 0
+
+    @property
+    def target(self) -> int:
+        """How many trials are to end."""
+        return kept.target(self.study)
+
+    @property
+    def ended(self) -> int:
+        """How many trials have ended."""
+        return kept.complete(self.study)
+
+    @property
+    def searching(self) -> bool:
+        """Whether trials are left to try."""
+        return self.ended < self.target
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is left to do."""
+        return self.searching or self.checks is None
+
+    @property
+    def configs(self) -> list[Config]:
+        """Of the runs that go on now."""
+        training = self._training
+        return training.configs if training else []
+
+    @property
+    def done(self) -> int:
+        """Updates made so far."""
+        training = self._training
+        return self._made + (training.done if training else 0)
+
+    @property
+    def steps(self) -> int:
+        """About how many updates there are in all, from those of the trials so far."""
+        ended = max(self.ended, 1)
+        each = self.done / ended if self.ended else self.plan.updates / self.plan.trials
+        return max(self.done + 1, round(each * (self.target + CHECKED * FRESH / self.plan.seeds)))
+
+    @property
+    def left(self) -> float:
+        """Seconds until it has ended, as its trials so far tell; nan before the first has."""
+        ended = self.ended
+        if not ended or not self.seconds:
+            return float("nan")
+        checks = 0 if self.checks is not None else CHECKED * FRESH / self.plan.seeds
+        return self.seconds / ended * (self.target - ended + checks)
+
+    @property
+    def rounds(self) -> tuple[int, int]:
+        """The round that it is at, from 1, and how many there will be."""
+        size = self.plan.batch
+        return -(-min(self.ended + 1, self.target) // size), -(-self.target // size)
+
+    @property
+    def best(self) -> Config:
+        """The setting to take: the best on fresh seeds; until those have run, the best of the trials.
+
+        Raises:
+            BadPlan: No trial has ended yet, or all have diverged.
+        """
+        number = self.checks[0].number if self.checks else next(iter(best_trials(self.table(), self.plan)), None)
+        if number is None:
+            raise BadPlan("There is no best setting: no trial has ended without diverging.")
+        return self.config(number)
+
+    def table(self) -> pd.DataFrame:
+        """One row for each trial; see `core.search.trials.table`."""
+        return kept.table(self.study, self.plan.space)
+
+    def values(self, number: int) -> dict[str, float]:
+        """The setting of a trial."""
+        frame = self.table().set_index("number")
+        return {word: float(frame.loc[number, word]) for word in self.plan.space.words}
+
+    def config(self, number: int) -> Config:
+        """The config of a trial, with the plan's own seed."""
+        return self.plan.configs(self.values(number))[0]
+
+    def running(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """The learning curves of the trials that go on, by number: epochs and losses so far."""
+        now = self._round
+        if now is None:
+            return {}
+        epochs = self.plan.config.epochs
+        drawn = curves(measure(now.training, len(now.trials), self.plan.seeds, epochs))
+        keep = thinned(epochs + 1)
+        return {t.number: (keep, drawn[k][keep]) for k, t in enumerate(now.trials)}
+
+    def enqueue(self, values: Mapping[str, float]) -> None:
+        """Queues a setting of a person's own; a search that has ended goes on for it.
+
+        Raises:
+            BadPlan: A number is missing or outside its range.
+        """
+        kept.enqueue(self.study, self.plan, values)
+        if not self.searching:
+            self.extend(1)
+
+    def extend(self, trials: int) -> None:
+        """Makes the search longer; the best are checked anew in the end.
+
+        Raises:
+            OutOfRange: There would be too many trials.
+        """
+        self.plan = replace(self.plan, trials=self.target + trials)
+        kept.set_target(self.study, self.plan.trials)
+        self.checks = None
+
+    def moved(self, plan: Plan) -> Search:
+        """A new search in other ranges that takes over what this one has tried inside them."""
+        study = kept.create(plan)
+        taken = kept.take_over(self.study, study, plan, self.plan.space)
+        left = max(self.target - self.ended, 1)
+        study.set_user_attr("parent", {"name": self.study.study_name, "taken": taken, "tried": self.ended})
+        kept.set_target(study, taken + left)
+        return Search(replace(plan, trials=taken + left), study)
+
+    def advance(self, steps: int | None = None) -> list[Record]:
+        """Asks for a round, or trains for about `steps` updates, all its runs together, or tells it."""
+        begin = time.perf_counter()
+        if self._round is None and self._check is None:
+            self._begin()
+        else:
+            self._train(steps)
+        self.seconds += time.perf_counter() - begin
+        return []
+
+    def place(self, run: int) -> tuple[Stack, int]:
+        """The stack and seat of a run that goes on now.
+
+        Raises:
+            ValueError: No round is being trained.
+        """
+        if (training := self._training) is None:
+            raise ValueError("No round is being trained now.")
+        return training.place(run)
+
+    @property
+    def _training(self) -> Training | None:
+        return self._round.training if self._round else self._check
+
+    def _begin(self) -> None:
+        """Asks for the next round, or begins the check of the best."""
+        from core.engine import Training
+
+        count = min(self.plan.batch, self.target - self.ended)
+        if count > 0:
+            space = self.plan.space
+            asked = [ask(self.study, space.distributions()) for _ in range(count)]
+            values = [space.read(trial.params) for trial in asked]
+            configs = [config for v in values for config in self.plan.configs(v)]
+            self._round = Round(asked, values, Training(configs))
+            return
+        self._checking = best_trials(self.table(), self.plan)[:CHECKED]
+        if not self._checking:
+            self.checks = ()
+            return
+        first = self.plan.config.seed + APART
+        configs = [c for n in self._checking for c in self.plan.configs(self.values(n), first, FRESH)]
+        self._check = Training(configs)
+
+    def _train(self, steps: int | None) -> None:
+        begin = time.perf_counter()
+        training = self._training
+        assert training is not None
+        if training.active:
+            training.advance(None if steps is None else max(1, steps))
+        if self._round:
+            self._round.seconds += time.perf_counter() - begin
+        if training.active:
+            return
+        if self._round:
+            self._tell(self._round)
+        else:
+            self.checks = chosen(self._judged(training, len(self._checking), FRESH), self._checking)
+        self._made += training.done
+        self._round = self._check = None
+
+    def _tell(self, ended: Round) -> None:
+        plan = self.plan
+        results = self._judged(ended.training, len(ended.trials), plan.seeds)
+        reasons: Any = getattr(self.study.sampler, "reasons", {})
+        for trial, outcome in zip(ended.trials, results, strict=True):
+            reason = reasons.get(trial.number)
+            kept.write(trial, outcome, ended.seconds / len(ended.trials), reason)
+            self.study.tell(trial, kept.value(outcome))
+
+    def _judged(self, training: Training, settings: int, seeds: int) -> list[Outcome]:
+        measures = measure(training, settings, seeds, self.plan.config.epochs)
+        return outcomes(measures, ceilings(training, seeds), not self.plan.exact)
+
+
+def evaluate(plan: Plan, values: Mapping[str, float]) -> Outcome:
+    """Trains one setting on all seeds of a plan, as one stack; what a worker does for a trial."""
+    from core.engine import Training
+
+    training = Training(plan.configs(values))
+    while training.active:
+        training.advance()
+    measures = measure(training, 1, plan.seeds, plan.config.epochs)
+    return outcomes(measures, ceilings(training, plan.seeds), not plan.exact)[0]
+
+
+def objective(plan: Plan, study: optuna.Study) -> Any:
+    """The function of one trial that `study.optimize` calls: it trains the setting and writes its outcome."""
+
+    def tried(trial: Trial) -> float:
+        raw = {r.key: _suggested(trial, r) for r in plan.space.ranges}
+        begin = time.perf_counter()
+        outcome = evaluate(plan, plan.space.read(raw))
+        reasons: Any = getattr(study.sampler, "reasons", {})
+        kept.write(trial, outcome, time.perf_counter() - begin, reasons.get(trial.number))
+        return kept.value(outcome)
+
+    return tried
+
+
+def _suggested(trial: Trial, r: Range) -> float:
+    d = r.distribution()
+    if isinstance(d, IntDistribution):
+        return trial.suggest_int(r.key, d.low, d.high)
+    assert isinstance(d, FloatDistribution)
+    return trial.suggest_float(r.key, d.low, d.high, log=d.log)

@@ -1,0 +1,340 @@
+"""A study of Optuna's as this app keeps it: its plan, its trials as a table, and how one is written.
+
+Everything that anyone later wants to know of a trial is an attribute of it, written once before its value is
+told; so a study can go on, be shown and be judged on any machine that reads its storage.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import optuna
+import pandas as pd
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from core.search.objective import Outcome
+from core.search.plan import BadPlan, Plan, from_text, to_text
+from core.search.sampler import make_sampler
+from core.search.space import Space
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+    from core.search.sampler import Reason
+
+KINDS = {
+    "default": "what the page had",
+    "start": "spread evenly",
+    "model": "asked by the sampler",
+    "hand": "added by hand",
+    "before": "taken over",
+}
+QUEUED, RUNNING, FINISHED, DIVERGED, FAILED = "queued", "running", "finished", "diverged", "failed"
+_PLAN, _TARGET, _STOP, _MARKS = "plan", "target", "stop", "marks"
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def create(plan: Plan, storage: BaseStorage | None = None, name: str | None = None) -> optuna.Study:
+    """A study for a plan, with its first settings queued; in memory when no storage is given.
+
+    Raises:
+        BadPlan: A table of one's own cannot be shared; or there is a study of that name already.
+    """
+    text = _plan_text(plan, needed=storage is not None)
+    try:
+        study = optuna.create_study(storage=storage, study_name=name, sampler=sampler_of(plan))
+    except optuna.exceptions.DuplicatedStudyError:
+        raise BadPlan(f"There is a study named {name!r} already: take another name.") from None
+    study.set_user_attr(_PLAN, text)
+    study.set_user_attr(_TARGET, plan.trials)
+    for kind, values in starts(plan):
+        enqueue(study, plan, values, kind)
+    return study
+
+
+def _plan_text(plan: Plan, needed: bool) -> str:
+    try:
+        return to_text(plan)
+    except BadPlan:
+        if needed:
+            raise
+        return ""
+
+
+def plan_of(study: optuna.Study) -> Plan:
+    """The plan that a study was made for.
+
+    Raises:
+        BadPlan: See `core.search.plan.from_text`.
+    """
+    return from_text(study.user_attrs.get(_PLAN, ""))
+
+
+def sampler_of(plan: Plan) -> optuna.samplers.BaseSampler:
+    """The sampler that a plan names."""
+    return make_sampler(plan.sampler, plan.space.distributions(), plan.seed, plan.exact)
+
+
+def target(study: optuna.Study) -> int:
+    """How many trials are to end."""
+    return int(study.user_attrs[_TARGET])
+
+
+def set_target(study: optuna.Study, trials: int) -> None:
+    """Sets how many trials are to end."""
+    study.set_user_attr(_TARGET, int(trials))
+
+
+def stopped(study: optuna.Study) -> bool:
+    """Whether somebody asked all workers to stop."""
+    return bool(study.user_attrs.get(_STOP, False))
+
+
+def set_stopped(study: optuna.Study, stop: bool) -> None:
+    """Asks all workers to stop after the trial that they are at, or lets them go on."""
+    study.set_user_attr(_STOP, stop)
+
+
+def marks(study: optuna.Study) -> dict[int, dict[str, Any]]:
+    """What a person wrote beside trials: {number: {"star": bool, "note": str}}."""
+    return {int(k): v for k, v in study.user_attrs.get(_MARKS, {}).items()}
+
+
+def set_mark(study: optuna.Study, number: int, star: bool, note: str) -> None:
+    """Writes a star and a note beside a trial; a finished trial itself never changes."""
+    known = {str(k): v for k, v in marks(study).items()}
+    study.set_user_attr(_MARKS, known | {str(number): {"star": bool(star), "note": note[:500]}})
+
+
+def enqueue(study: optuna.Study, plan: Plan, values: Mapping[str, float], kind: str = "hand") -> None:
+    """Queues a setting: it is tried before the sampler is asked again.
+
+    Raises:
+        BadPlan: A number is missing or outside its range.
+    """
+    for r in plan.space.ranges:
+        if r.word not in values or not r.holds(values[r.word]):
+            given = "nothing" if r.word not in values else f"{values[r.word]:g}"
+            raise BadPlan(f"{r.word} must be in [{r.low:g}, {r.high:g}], the range searched, got {given}.")
+    study.enqueue_trial(plan.space.raw(values), user_attrs={"kind": kind})
+
+
+def starts(plan: Plan) -> list[tuple[str, dict[str, float]]]:
+    """The settings that are queued first, each with its kind.
+
+    For the samplers with a model: what the config has, then a Sobol sequence; all of a Sobol sequence or of a
+    grid for the samplers of that name; none for random search.
+    """
+    if plan.sampler == "grid":
+        return [("start", values) for values in grid(plan)]
+    if plan.sampler == "sobol" or plan.exact:
+        return [("start", plan.space.at(u)) for u in sobol(len(plan.space.ranges), plan.starts, plan.seed)]
+    if not plan.starts:
+        return []
+    rest = sobol(len(plan.space.ranges), plan.starts - 1, plan.seed)
+    first = ("default", plan.space.values(plan.config))
+    return [first, *(("start", plan.space.at(u)) for u in rest)]
+
+
+def sobol(dimensions: int, count: int, seed: int) -> Any:
+    """Points of a scrambled Sobol sequence, (count, dimensions).
+
+    References:
+        A. B. Owen, "Scrambling Sobol' and Niederreiter-Xing points", 1998.
+    """
+    from torch.quasirandom import SobolEngine
+
+    return SobolEngine(dimensions, scramble=True, seed=seed).draw(count).double().numpy()
+
+
+def grid(plan: Plan) -> list[dict[str, float]]:
+    """The settings of a grid search with at most plan.trials cells, in an order of chance.
+
+    Each number gets as many values as the others, and those that come first in the space one more where the
+    budget allows: 5 x 2 x 2 for 20 trials and three numbers. The ends of the ranges are among them.
+    """
+    counts = [1] * len(plan.space.ranges)
+    while True:
+        order = sorted(range(len(counts)), key=lambda k: (counts[k], k))
+        room = [k for k in order if math.prod(counts) // counts[k] * (counts[k] + 1) <= plan.trials]
+        if not room:
+            break
+        counts[room[0]] += 1
+    axes = [np.linspace(0, 1, n) if n > 1 else np.array([0.5]) for n in counts]
+    cells = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)
+    order = np.random.default_rng(plan.seed).permutation(len(cells))
+    return [plan.space.at(cells[k]) for k in order]
+
+
+def write(trial: Trial, outcome: Outcome, seconds: float, reason: Reason | None = None) -> None:
+    """Writes what a trial's runs came to beside it; telling its value, `value(outcome)`, ends it."""
+    told = {
+        "scores": [float(v) for v in outcome.scores],
+        "losses": _plain(outcome.losses),
+        "diverged": outcome.diverged,
+        "epochs": [int(v) for v in outcome.epochs],
+        "curve": _plain(outcome.curve),
+        "seconds": round(seconds, 4),
+        "machine": machine(),
+    }
+    if reason is not None:
+        told["reason"] = {k: float(getattr(reason, k)) for k in ("mean", "deviation", "improvement", "best")}
+    for key, value in told.items():
+        trial.set_user_attr(key, value)
+
+
+def value(outcome: Outcome) -> float:
+    """What is told of a trial: the mean over seeds."""
+    return float(outcome.scores.mean())
+
+
+def machine() -> str:
+    """This process, in the table of workers: host and process id."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def complete(study: optuna.Study) -> int:
+    """How many trials have ended with a value."""
+    return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+
+def table(study: optuna.Study, space: Space) -> pd.DataFrame:
+    """One row for each trial, in the order in which they were asked.
+
+    Returns:
+        Columns: number (from 0); one for each number of the space; score (what is minimised: the mean over
+        seeds) and error (its standard error); loss, the last loss of the mean seed, and loss_low and
+        loss_high, one standard error around it; state ("queued", "running", "finished", "diverged" on some
+        seed, "failed"); diverged (seeds); kind (a key of KINDS); mean, deviation and improvement, what the
+        model expected when it asked; seconds; machine; begin and end (pandas times); star, note; scores.
+    """
+    trials = study.get_trials(deepcopy=False)
+    beside = marks(study)
+    rows = [_row(trial, space, beside.get(trial.number, {})) for trial in trials]
+    frame = pd.DataFrame(rows, columns=list(_row(None, space, {})))
+    return frame.astype({"begin": "datetime64[ns]", "end": "datetime64[ns]"})
+
+
+def _row(trial: FrozenTrial | None, space: Space, mark: Mapping[str, Any]) -> dict[str, Any]:
+    attrs = trial.user_attrs if trial else {}
+    scores = np.array(attrs.get("scores", []), dtype=float)
+    ended = trial is not None and trial.state == TrialState.COMPLETE
+    score = float(trial.value) if trial and ended and trial.value is not None else np.nan
+    error = float(scores.std(ddof=1) / np.sqrt(len(scores))) if len(scores) > 1 else np.nan
+    losses = np.array([np.nan if v is None else v for v in attrs.get("losses", [])], dtype=float)
+    reason = attrs.get("reason", {})
+    return {
+        "number": trial.number if trial else 0,
+        **dict.fromkeys(space.words, np.nan),
+        **(space.read(_params(trial)) if trial else {}),
+        "score": score,
+        "error": error,
+        "loss": _mean_loss(losses) if ended else np.nan,
+        "state": _state(trial, attrs) if trial else "",
+        "diverged": int(attrs.get("diverged", 0)),
+        "kind": attrs.get("kind", "model"),
+        "mean": reason.get("mean", np.nan),
+        "deviation": reason.get("deviation", np.nan),
+        "improvement": reason.get("improvement", np.nan),
+        "seconds": attrs.get("seconds", np.nan),
+        "machine": attrs.get("machine", ""),
+        "begin": trial.datetime_start if trial else None,
+        "end": trial.datetime_complete if trial else None,
+        "star": bool(mark.get("star", False)),
+        "note": str(mark.get("note", "")),
+        "scores": scores,
+        "losses": losses,
+    }
+
+
+def _mean_loss(losses: np.ndarray) -> float:
+    """The geometric mean over the seeds that did not diverge: what the score is the logarithm of."""
+    known = losses[np.isfinite(losses) & (losses > 0)]
+    return float(np.exp(np.log(known).mean())) if len(known) else np.nan
+
+
+def _params(trial: FrozenTrial) -> dict[str, float]:
+    queued: dict[str, float] = trial.system_attrs.get("fixed_params", {})
+    return {**queued, **trial.params}
+
+
+def _state(trial: FrozenTrial, attrs: Mapping[str, Any]) -> str:
+    if trial.state == TrialState.COMPLETE:
+        return DIVERGED if attrs.get("diverged") else FINISHED
+    return {TrialState.WAITING: QUEUED, TrialState.RUNNING: RUNNING}.get(trial.state, FAILED)
+
+
+def told(frame: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a table that have a score."""
+    return frame[np.isfinite(frame["score"])]
+
+
+def learning_curves(study: optuna.Study) -> dict[int, tuple[Sequence[int], Sequence[float]]]:
+    """The learning curve of each trial that has ended, by number: epochs and losses."""
+    ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    return {
+        t.number: (t.user_attrs["epochs"], [np.nan if v is None else v for v in t.user_attrs["curve"]])
+        for t in ended
+        if "curve" in t.user_attrs
+    }
+
+
+def take_over(old: optuna.Study, study: optuna.Study, plan: Plan, old_space: Space) -> int:
+    """Adds the ended trials of a study that lie in another's space to it; gives how many."""
+    count = 0
+    for trial in old.get_trials(states=(TrialState.COMPLETE,)):
+        values = old_space.read(trial.params)
+        if set(values) == set(plan.space.words) and plan.space.holds(values):
+            raw = plan.space.raw({r.word: r.tidy(values[r.word]) for r in plan.space.ranges})
+            attrs = {**trial.user_attrs, "kind": "before"}
+            study.add_trial(
+                optuna.trial.create_trial(
+                    params=raw,
+                    distributions=plan.space.distributions(),
+                    value=trial.value,
+                    user_attrs=attrs,
+                )
+            )
+            count += 1
+    return count
+
+
+def to_bytes(study: optuna.Study) -> bytes:
+    """The study itself, as a SQLite file that Optuna and its dashboard open."""
+    import tempfile
+    from pathlib import Path
+
+    from optuna.storages import RDBStorage
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "study.db"
+        storage = RDBStorage(f"sqlite:///{path}")
+        copy = optuna.create_study(storage=storage, study_name=study.study_name)
+        for key, attr in study.user_attrs.items():
+            copy.set_user_attr(key, attr)
+        copy.add_trials([t for t in study.get_trials() if t.state != TrialState.RUNNING])
+        storage.remove_session()
+        storage.engine.dispose()
+        return path.read_bytes()
+
+
+def to_csv(frame: pd.DataFrame) -> str:
+    """The table as CSV: one row for each trial, the losses of its seeds in columns of their own."""
+    wide = frame.drop(columns=["scores", "losses"])
+    most = max((len(v) for v in frame["losses"]), default=0)
+    for seed in range(most):
+        wide[f"loss_{seed}"] = [v[seed] if seed < len(v) else np.nan for v in frame["losses"]]
+    return wide.to_csv(index=False)
+
+
+def _plain(values: np.ndarray) -> list[float | None]:
+    """Numbers that JSON has a word for."""
+    return [float(v) if np.isfinite(v) else None for v in values]
+
+
