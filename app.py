@@ -13,5 +13,6 @@ pages = [
     st.Page("pages/train.py", title="Train", default=True),
     st.Page("pages/compare.py", title="Compare"),
     st.Page("pages/stability.py", title="Stability"),
+    st.Page("pages/tune.py", title="Tune"),
 ]
 st.navigation(pages, position="top").run()

@@ -71,21 +71,23 @@ def watch(job: jobs.Job) -> None:
         job.attach(session())
 
 
-def follow(job: jobs.Job | None, draw: Callable[[], None]) -> None:
-    """Draws a panel, again and again while the job is active, and the whole page once it is not.
+def follow(job: jobs.Job | None, draw: Callable[[], None], *beside: jobs.Job | None) -> None:
+    """Draws a panel, again and again while a job is active; the whole page once one is not, or after a click.
 
     Args:
         job: What the panel shows.
         draw: Draws it; always the same elements in the same order.
+        beside: Other jobs that it shows.
     """
-    drawn = job.state if job else None
+    shown = [each for each in (job, *beside) if each is not None]
+    drawn = [each.state for each in shown]
 
     def panel() -> None:
-        if job is not None and job.state != drawn:
+        if [each.state for each in shown] != drawn or st.session_state.get("touched"):
             st.rerun()
         draw()
 
-    active = job is not None and job.state in (jobs.RUNNING, jobs.QUEUED)
+    active = any(each.state in (jobs.RUNNING, jobs.QUEUED) for each in shown)
     st.fragment(panel, run_every=_interval() if active else None)()
 
 

@@ -11,7 +11,7 @@ import streamlit as st
 from core import charts, jobs, maps, rangetest, recommend, verdict
 from core.compare import Rivals
 from core.config import Config
-from core.optimizers import SGD, Momentum, Nesterov
+from core.optimizers import LEARNING_RATE, SGD, Momentum, Nesterov
 from core.registry import Choice, Flag, Word
 from core.sharpness import config_moments, least_squares
 from pages import _controls as controls
@@ -212,6 +212,22 @@ def go_compare(found: recommend.Recommendation) -> None:
     st.switch_page("pages/compare.py")
 
 
+def go_tune(found: recommend.Recommendation) -> None:
+    """Opens the Tune page with a search around the recommended setting: a tenth to three times its rate."""
+    kind = controls.value("kind", PAGE["kind"])
+    low, high = (
+        max(found.learning_rate / 10, LEARNING_RATE.low),
+        min(3 * found.learning_rate, LEARNING_RATE.high),
+    )
+    words = controls.words()
+    words |= {"optimizer": kind, "learning_rate": f"{found.learning_rate:.3g}"}
+    words |= {"momentum": f"{found.momentum:.3g}", "run": "true"}
+    words["space"] = f"learning_rate:{low:.2g}:{high:.2g},momentum:0:0.99"
+    for word in ("tune", "study", "beside", "truth"):
+        words.pop(word, None)
+    st.switch_page("pages/tune.py")
+
+
 def check() -> None:
     """Finds a setting for the problem and tries it with short runs."""
     controls.touch()
@@ -254,6 +270,8 @@ def recommendation() -> None:
             go_train(found.learning_rate, found.momentum)
         if st.button("Compare it with SGD", icon=":material/compare_arrows:", key="go_compare"):
             go_compare(found)
+        if st.button("Tune around it", icon=":material/tune:", key="go_tune"):
+            go_tune(found)
 
 
 def _rows(table: pd.DataFrame) -> pd.DataFrame:

@@ -4,13 +4,14 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import core  # noqa: F401  (before torch multiplies: it says how)
+import core  # noqa: F401  (before torch and NumPy multiply: it says how)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    import torch
+
     config.addinivalue_line("filterwarnings", "error")
     torch.set_num_threads(1)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 ORDER = [
     *("registry", "datasets", "models", "optimizers", "schedules", "landscapes", "config", "networks"),
     *("history", "engine", "stability", "sharpness", "learned", "compare", "tuned", "verdict"),
-    *("maps", "recommend", "rangetest", "store", "search", "worker", "jobs"),
+    *("maps", "recommend", "rangetest", "store", "search", "jobs", "worker"),
     *("presets", "comparisons", "searches", "export", "charts"),
 ]
 CHARTS_SEE = {"pandas", "altair"}

@@ -1,4 +1,4 @@
-"""What the search believes: the process behind it, fitted to a table of trials, and looked at from many sides."""
+"""What a search believes: the process behind it, fitted to a table of trials and looked at from all sides."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.optimizers import SGD, Momentum, Nesterov
-from core.search.importance import total_shares
 from core.search.plan import Plan
 from core.search.process import Process, best_value, expected_improvement, fit
 from core.search.sampler import noise_of
@@ -21,8 +20,7 @@ from core.stability import learning_rate_limits
 Array = NDArray[np.float64]
 
 FEWEST = 3  # trials before there is anything to believe
-CELLS = 41  # along each side of a surface
-DECADES = 6.0  # of expected improvement that are told apart
+CELLS = 31  # along each side of a surface
 
 
 def believe(frame: pd.DataFrame, plan: Plan) -> Process | None:
@@ -98,7 +96,7 @@ def places(r: Range, middle: Array) -> Array:
 
 
 def slices(process: Process, plan: Plan, held: list[float], word: str, points: int = 81) -> pd.DataFrame:
-    """The model's mean and one deviation around it along one parameter, the others held: x, mean, low, high."""
+    """The model's mean along one parameter, one deviation around it, the others held: x, mean, low, high."""
     at = plan.space.words.index(word)
     middle = np.linspace(0, 1, points)
     grid = np.tile(np.asarray(held, dtype=float), (points, 1))
@@ -112,12 +110,17 @@ def slices(process: Process, plan: Plan, held: list[float], word: str, points: i
 
 def importances(process: Process, plan: Plan) -> pd.DataFrame:
     """How much of the variation each parameter has a part in, with its error: word, share, error."""
+    from core.search.importance import total_shares
+
     share, error = total_shares(process, np.random.default_rng(plan.seed))
     return pd.DataFrame({"word": plan.space.words, "share": share, "error": error})
 
 
-def limit_line(plan: Plan, values: dict[str, float], x: str, y: str, points: int = 24) -> pd.DataFrame | None:
+def limit_line(plan: Plan, values: dict[str, float], x: str, y: str, points: int = 48) -> pd.DataFrame | None:
     """The largest learning rate that holds, over batch size or momentum: columns x and y, as values.
+
+    Over batch sizes it is that of batches of equal size: a short last batch, which makes it a saw blade, is
+    left out. Over momentum it is that of the batches that are really trained.
 
     None where the plane has no learning rate or nothing that it depends on, where the rule has no such limit
     in theory, or where the problem has no curvature that could be computed.
@@ -137,8 +140,8 @@ def limit_line(plan: Plan, values: dict[str, float], x: str, y: str, points: int
         else:
             along = np.unique(np.minimum(along.round(), config.train_rows))
             momentum = [getattr(config.optimizer, "momentum", 0.0)]
-            known = [(config_moments(config, int(b)), int(b)) for b in along]
-            found = np.array([learning_rate_limits(m, [b], momentum, nesterov)[0, 0] for m, b in known])
+            equal = config_moments(config, batch_size=1)  # those of batches that are all as large
+            found = learning_rate_limits(equal, along.astype(int), momentum, nesterov)[0]
     except ValueError:
         return None
     line = {"learning_rate": found, other: along}

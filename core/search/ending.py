@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from core.compare import Estimate, estimate
-from core.search.belief import believe, units
+from core.search.belief import believe, losses, units
 from core.search.objective import Outcome
-from core.search.plan import Plan
+from core.search.plan import SAMPLERS, Plan
 from core.search.space import numbers
 from core.search.trials import FINISHED
 from core.verdict import digits
 
+if TYPE_CHECKING:
+    from core.search.sampler import Reason
+
 EDGE = 0.03  # of a range: nearer to its end counts as on it
 RESAMPLES = 400
+ORIGINS = {
+    "default": "is what the page had set",
+    "start": "is one of the settings that are spread over the space first",
+    "hand": "was added by hand",
+    "before": "was taken over from the search in the old ranges",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +136,9 @@ def _certainty(checks: Sequence[Check]) -> str:
     if len(checks) == 1:
         return ""
     if not equal:
-        return f"It is better than the next best, trial {checks[1].number + 1}, by more than one standard error."
+        return (
+            f"It is better than the next best, trial {checks[1].number + 1}, by more than one standard error."
+        )
     names = " and ".join(str(n + 1) for n in equal)
     return f"Trial{'s' * (len(equal) > 1)} {names} did as well within one standard error."
 
@@ -144,7 +156,7 @@ def _notes(frame: pd.DataFrame) -> list[str]:
     return []
 
 
-def _setting(plan: Plan, row: pd.Series) -> str:
+def _setting(plan: Plan, row: Mapping[str, float] | pd.Series) -> str:
     return ", ".join(f"{w.replace('_', ' ')} **{row[w]:.4g}**" for w in plan.space.words)
 
 
@@ -152,6 +164,32 @@ def _interval(value: Estimate) -> str:
     if not np.isfinite(value.low):
         return digits(value.mean)
     return f"{digits(value.mean)} [{digits(value.low)}, {digits(value.high)}]"
+
+
+def why(row: pd.Series, plan: Plan) -> str:
+    """Why a trial was asked, in a sentence; for one that nobody asked for, where it came from."""
+    name = f"Trial {row['number'] + 1}"
+    if not np.isfinite(row["mean"]):
+        return f"{name} {ORIGINS.get(row['kind'], 'was drawn by ' + SAMPLERS[plan.sampler])}."
+    expected = _expectation(row["mean"], row["deviation"], row["best"], plan)
+    return f"{name} was asked for its expected improvement: the model expected {expected}."
+
+
+def why_next(values: Mapping[str, float], reason: Reason, plan: Plan) -> str:
+    """What the search would try next, and why."""
+    expected = _expectation(reason.mean, reason.deviation, reason.best, plan)
+    return f"Next it would try {_setting(plan, values)}: the model expects {expected}."
+
+
+def _expectation(mean: float, deviation: float, best: float, plan: Plan) -> str:
+    ends = losses(np.array([mean, mean - deviation, mean + deviation, best]), plan)
+    middle, low, high, known = (digits(float(v)) for v in ends)
+    aim = (
+        "a loss lower than the best that it believes in"
+        if mean < best
+        else "nothing better on average, but is unsure there"
+    )
+    return f"{aim} ({middle}, between {low} and {high}, against {known})"
 
 
 def expected_best(scores: NDArray[np.float64], most: int | None = None) -> pd.DataFrame:
@@ -196,13 +234,11 @@ def helped(best: Check, others: dict[str, Check | None], plan: Plan) -> str:
             said.append(f"{title} search found no setting that holds.")
             continue
         apart = estimate(other.scores - best.scores)
-        better = "lower" if apart.mean > 0 else "higher"
-        size = abs(10**apart.mean - 1) if not plan.exact else abs(apart.mean)
-        unit = f"{size:.1%}" if not plan.exact else digits(size)
+        size = digits(abs(apart.mean)) if plan.exact else f"{abs(10**apart.mean - 1):.1%}"
         if apart.low <= 0 <= apart.high:
-            said.append(f"{title} search did as well: its loss differs by {unit}, within the noise.")
+            said.append(f"{title} search did as well: its loss differs by {size}, within the noise.")
         elif apart.mean > 0:
-            said.append(f"{title} search ended higher: here the loss is {unit} {better}.")
+            said.append(f"{title} search ended higher: its loss is {size} above this search's.")
         else:
-            said.append(f"{title} search ended lower: here the loss is {unit} {better}.")
+            said.append(f"{title} search ended lower: its loss is {size} below this search's.")
     return " ".join(said)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.compare import Measures
+from core.config import Config
 
 if TYPE_CHECKING:
     from core.engine import Training
@@ -53,6 +55,15 @@ def ceiling(problem: Problem) -> float:
         return CEILING * float(((judged - known.mean(0)) ** 2).mean())
     shares = np.maximum(known.mean(0), 0.5 / len(known))
     return CEILING * float(-(judged * np.log(shares)).sum(1).mean())
+
+
+@lru_cache(maxsize=64)
+def baseline(config: Config, seeds: int) -> float:
+    """The loss of predicting the mean, on the rows that judge: its geometric mean over seeds."""
+    from core.engine.problem import problem
+
+    known = [ceiling(problem(replace(config, seed=config.seed + s))) / CEILING for s in range(seeds)]
+    return float(np.exp(np.log(known).mean()))
 
 
 def ceilings(training: Training, seeds: int) -> Array:

@@ -88,7 +88,7 @@ class Plan:
         return round(self.trials * self.seeds * sum(steps) / len(steps))
 
     def configs(self, values: Mapping[str, float], first: int | None = None, seeds: int = 0) -> list[Config]:
-        """One config for each seed of a trial: from `first` on, `seeds` of them; by default the plan's own."""
+        """One config for each seed of a trial, `seeds` of them from `first` on; by default the plan's own."""
         config = self.space.config(self.config, values)
         first = self.config.seed if first is None else first
         return [replace(config, seed=first + s) for s in range(seeds or self.seeds)]

@@ -111,10 +111,10 @@ class Range:
         return self.tidy(self.between(unit))
 
     def tidy(self, value: float) -> float:
-        """A value that a person can type: four digits (of 1 - value on that scale), whole where it must be."""
+        """A value that a person can type: four digits (of 1 - value on that scale), whole where needed."""
         value = min(max(value, self.low), self.high)
         if self.integer:
-            return int(round(value))
+            return round(value)
         if self.scale == "rest":
             value = float(f"{1 - float(f'{1 - value:.4g}'):.8g}")
         else:
@@ -208,9 +208,10 @@ class Space:
         return Space(*(replace(r, scale="linear") for r in self.ranges))
 
     def config(self, config: Config, values: Mapping[str, float]) -> Config:
-        """A config with the values of one trial."""
-        rule = {word: value for word, value in values.items() if word != "batch_size"}
-        batch = int(values.get("batch_size", config.batch_size))
+        """A config with the values of one trial; what else stands beside them does not count."""
+        taken = {word: values[word] for word in self.words}
+        batch = int(taken.pop("batch_size", config.batch_size))
+        rule: Any = {word: float(value) for word, value in taken.items()}
         return replace(config, optimizer=replace(config.optimizer, **rule), batch_size=batch)
 
     def values(self, config: Config) -> dict[str, float]:
@@ -274,7 +275,9 @@ def _ends(word: str, ends: Any) -> tuple[float, float]:
     try:
         low, high = (float(end) for end in ends)
     except (TypeError, ValueError):
-        raise BadSpace(f"{word}: its range must be two numbers, such as (0.001, 0.1), got {ends!r}.") from None
+        raise BadSpace(
+            f"{word}: its range must be two numbers, such as (0.001, 0.1), got {ends!r}."
+        ) from None
     return low, high
 
 

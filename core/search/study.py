@@ -61,7 +61,10 @@ class Search:
         study: Optuna's, which holds all that is known.
         checks: What the fresh seeds said, the best first; None until then, empty where all trials diverged.
         seconds: Time spent training and asking.
+        pace: Updates a second at the most, as a job takes it; None for as many as it can.
     """
+
+    pace: float | None = None
 
     def __init__(self, plan: Plan, study: optuna.Study | None = None) -> None:
         self.plan = plan
@@ -134,7 +137,9 @@ class Search:
         Raises:
             BadPlan: No trial has ended yet, or all have diverged.
         """
-        number = self.checks[0].number if self.checks else next(iter(best_trials(self.table(), self.plan)), None)
+        number = (
+            self.checks[0].number if self.checks else next(iter(best_trials(self.table(), self.plan)), None)
+        )
         if number is None:
             raise BadPlan("There is no best setting: no trial has ended without diverging.")
         return self.config(number)
@@ -151,6 +156,10 @@ class Search:
     def config(self, number: int) -> Config:
         """The config of a trial, with the plan's own seed."""
         return self.plan.configs(self.values(number))[0]
+
+    def curves(self) -> dict[int, Any]:
+        """The learning curves of the trials that have ended; see `core.search.trials.learning_curves`."""
+        return kept.learning_curves(self.study)
 
     def running(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """The learning curves of the trials that go on, by number: epochs and losses so far."""
@@ -247,7 +256,7 @@ class Search:
             return
         if self._round:
             self._tell(self._round)
-        else:
+        elif not self.searching:  # it may have been made longer meanwhile
             self.checks = chosen(self._judged(training, len(self._checking), FRESH), self._checking)
         self._made += training.done
         self._round = self._check = None

@@ -19,13 +19,12 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from core.search.objective import Outcome
 from core.search.plan import BadPlan, Plan, from_text, to_text
-from core.search.sampler import make_sampler
+from core.search.sampler import BayesianSampler, Reason, make_sampler
 from core.search.space import Space
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
-    from core.search.sampler import Reason
 
 KINDS = {
     "default": "what the page had",
@@ -40,8 +39,10 @@ _PLAN, _TARGET, _STOP, _MARKS = "plan", "target", "stop", "marks"
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
-def create(plan: Plan, storage: BaseStorage | None = None, name: str | None = None) -> optuna.Study:
-    """A study for a plan, with its first settings queued; in memory when no storage is given.
+def create(
+    plan: Plan, storage: BaseStorage | None = None, name: str | None = None, queue: bool = True
+) -> optuna.Study:
+    """A study for a plan, with its first settings queued where that is asked; in memory without a storage.
 
     Raises:
         BadPlan: A table of one's own cannot be shared; or there is a study of that name already.
@@ -51,10 +52,11 @@ def create(plan: Plan, storage: BaseStorage | None = None, name: str | None = No
         study = optuna.create_study(storage=storage, study_name=name, sampler=sampler_of(plan))
     except optuna.exceptions.DuplicatedStudyError:
         raise BadPlan(f"There is a study named {name!r} already: take another name.") from None
-    study.set_user_attr(_PLAN, text)
-    study.set_user_attr(_TARGET, plan.trials)
-    for kind, values in starts(plan):
+    first = starts(plan) if queue else []
+    study.set_user_attr(_TARGET, len(first) if first and plan.sampler == "grid" else plan.trials)
+    for kind, values in first:
         enqueue(study, plan, values, kind)
+    study.set_user_attr(_PLAN, text)  # last: who opens a study that has a plan finds all of it
     return study
 
 
@@ -150,26 +152,36 @@ def sobol(dimensions: int, count: int, seed: int) -> Any:
     """
     from torch.quasirandom import SobolEngine
 
-    return SobolEngine(dimensions, scramble=True, seed=seed).draw(count).double().numpy()
+    engine = SobolEngine(dimensions, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
+    return engine.draw(count).double().numpy()
 
 
 def grid(plan: Plan) -> list[dict[str, float]]:
     """The settings of a grid search with at most plan.trials cells, in an order of chance.
 
-    Each number gets as many values as the others, and those that come first in the space one more where the
-    budget allows: 5 x 2 x 2 for 20 trials and three numbers. The ends of the ranges are among them.
+    As many cells as the budget allows, as evenly as that allows; numbers that come first in the space get the
+    most values: 5 x 2 x 2 for 20 trials and three numbers. The ends of the ranges are among them.
     """
-    counts = [1] * len(plan.space.ranges)
-    while True:
-        order = sorted(range(len(counts)), key=lambda k: (counts[k], k))
-        room = [k for k in order if math.prod(counts) // counts[k] * (counts[k] + 1) <= plan.trials]
-        if not room:
-            break
-        counts[room[0]] += 1
+    counts = _counts(plan.trials, len(plan.space.ranges))
     axes = [np.linspace(0, 1, n) if n > 1 else np.array([0.5]) for n in counts]
     cells = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)
-    order = np.random.default_rng(plan.seed).permutation(len(cells))
-    return [plan.space.at(cells[k]) for k in order]
+    chance = np.random.default_rng(plan.seed)
+    return [plan.space.at(cells[k]) for k in chance.permutation(len(cells))]
+
+
+def _counts(cells: int, numbers: int) -> tuple[int, ...]:
+    """How many values each number has, the most first: two at least where the budget allows."""
+    least = 2 if 2**numbers <= cells else 1
+    shapes: list[tuple[int, ...]] = [()]
+    for _ in range(numbers):
+        shapes = [
+            (*shape, n)
+            for shape in shapes
+            for n in range(least, cells + 1)
+            if math.prod(shape) * n * least ** (numbers - len(shape) - 1) <= cells
+            and n <= min(shape, default=n)
+        ]
+    return max(shapes, key=lambda shape: (math.prod(shape), -shape[0]))
 
 
 def write(trial: Trial, outcome: Outcome, seconds: float, reason: Reason | None = None) -> None:
@@ -187,6 +199,18 @@ def write(trial: Trial, outcome: Outcome, seconds: float, reason: Reason | None 
         told["reason"] = {k: float(getattr(reason, k)) for k in ("mean", "deviation", "improvement", "best")}
     for key, value in told.items():
         trial.set_user_attr(key, value)
+
+
+def following(study: optuna.Study, plan: Plan) -> tuple[dict[str, float], Reason] | None:
+    """What the Bayesian sampler would ask for next, and why; None for others and without a model."""
+    sampler = sampler_of(plan)
+    if not isinstance(sampler, BayesianSampler):
+        return None
+    trial = optuna.trial.create_trial(state=TrialState.WAITING)
+    trial.number = len(study.get_trials(deepcopy=False))
+    params = sampler.sample_relative(study, trial, sampler.distributions)
+    reason = sampler.reasons.get(trial.number)
+    return (plan.space.read(params), reason) if reason else None
 
 
 def value(outcome: Outcome) -> float:
@@ -209,10 +233,10 @@ def table(study: optuna.Study, space: Space) -> pd.DataFrame:
 
     Returns:
         Columns: number (from 0); one for each number of the space; score (what is minimised: the mean over
-        seeds) and error (its standard error); loss, the last loss of the mean seed, and loss_low and
-        loss_high, one standard error around it; state ("queued", "running", "finished", "diverged" on some
-        seed, "failed"); diverged (seeds); kind (a key of KINDS); mean, deviation and improvement, what the
-        model expected when it asked; seconds; machine; begin and end (pandas times); star, note; scores.
+        seeds) and error (its standard error); loss, of the mean seed; state ("queued", "running", "finished",
+        "diverged" on some seed, "failed"); diverged (seeds); kind (a key of KINDS); mean, deviation and
+        improvement, what the model expected when it asked, and best, what it improves on; seconds; machine;
+        begin and end (pandas times); star, note; scores and losses of the seeds.
     """
     trials = study.get_trials(deepcopy=False)
     beside = marks(study)
@@ -242,6 +266,7 @@ def _row(trial: FrozenTrial | None, space: Space, mark: Mapping[str, Any]) -> di
         "mean": reason.get("mean", np.nan),
         "deviation": reason.get("deviation", np.nan),
         "improvement": reason.get("improvement", np.nan),
+        "best": reason.get("best", np.nan),
         "seconds": attrs.get("seconds", np.nan),
         "machine": attrs.get("machine", ""),
         "begin": trial.datetime_start if trial else None,
@@ -330,11 +355,9 @@ def to_csv(frame: pd.DataFrame) -> str:
     most = max((len(v) for v in frame["losses"]), default=0)
     for seed in range(most):
         wide[f"loss_{seed}"] = [v[seed] if seed < len(v) else np.nan for v in frame["losses"]]
-    return wide.to_csv(index=False)
+    return str(wide.to_csv(index=False))
 
 
 def _plain(values: np.ndarray) -> list[float | None]:
     """Numbers that JSON has a word for."""
     return [float(v) if np.isfinite(v) else None for v in values]
-
-

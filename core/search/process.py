@@ -1,0 +1,397 @@
+"""The surrogate of the search: a Gaussian process of what was told, and where it expects to improve most.
+
+Points lie in the unit cube, values are to be made small and stay in the user's unit outside `fit`.
+
+References:
+    C. E. Rasmussen, C. K. I. Williams, "Gaussian Processes for Machine Learning", 2006, algorithm 2.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg.lapack import dpotrf, dpotri, dpotrs, dtrtrs
+from scipy.optimize import minimize
+from scipy.special import erfcx, ndtr
+
+Array = NDArray[np.float64]
+Snap = Callable[[Array], Array]
+
+# Priors: normal in the logarithm, so (median, spread) of the logarithm; values have spread 1 and mean 0.
+LENGTH = 0.5, 1.0  # times sqrt(d): more parameters must not make every point a stranger to all others
+AMPLITUDE = 1.0, 1.5  # a variance; wide, since the values told show only a part of how far the function goes
+EXTRA = 1e-4, 3.0  # a variance; nearly none, yet 0.1 is only 2.3 spreads away
+BOUNDS = (1e-2, 1e2), (1e-3, 1e3), (1e-8, 1e1)  # of scales, amplitude, extra
+STEPS, REFINED = 50, 10  # iterations of L-BFGS from a fixed start, and from an earlier process
+
+SPREAD, LOCAL, BEST = 1024, 320, 5  # candidates over the cube, and around this many of the best points
+RADII = 0.3, 0.1, 0.03, 0.01  # of the perturbations around them, in length scales
+POLISHED, ROUNDS, TRIES = 4, 8, 32  # candidates polished, rounds in which the radius halves, tries of each
+APART = 1e-3  # the least distance to any point that is known, in its largest coordinate
+SERIES = -1e3  # below this z the closed form loses digits and the series is exact to 1e-11
+
+
+class NoProcess(ValueError):
+    """Data that no process can be fitted to; the text says which argument, what would be good, what came."""
+
+
+@dataclass(frozen=True, eq=False)
+class Process:
+    """A Gaussian process with a constant mean and Matérn 5/2 covariance, conditioned on data.
+
+    cov f(x), f(y) = amplitude (1 + √5 r + 5/3 r²) exp(-√5 r),  r² = Σ ((x_k - y_k) / scales_k)²
+
+    Attributes:
+        points: (n, d), in the unit cube.
+        values: (n,), what was observed there.
+        noise: (n,), the known variance of each value.
+        scales: (d,), a length scale for each parameter; a long one means that it matters little.
+        amplitude: Variance of the function about its mean.
+        extra: Variance of noise beyond what is known.
+        mean: Of the function, where nothing was told near.
+    """
+
+    points: Array
+    values: Array
+    noise: Array
+    scales: Array
+    amplitude: float
+    extra: float
+    mean: float
+
+    def posterior(self, points: Array) -> tuple[Array, Array]:
+        """Mean and standard deviation (m,) of the function without noise at points (m, d)."""
+        mean, half = self._project(points)
+        return mean, np.sqrt(np.maximum(self.amplitude - np.einsum("nm,nm->m", half, half), 0.0))
+
+    def joint(self, points: Array) -> tuple[Array, Array]:
+        """Mean (m,) and covariance (m, m) of the function without noise at points (m, d)."""
+        mean, half = self._project(points)
+        return mean, self.amplitude * matern(points, points, self.scales) - half.T @ half
+
+    def believing(self, points: Array) -> Process:
+        """The process if its own mean were observed at points (m, d): surer there, nowhere another mean.
+
+        References:
+            D. Ginsbourger, R. Le Riche, L. Carraro, "Kriging is well-suited to parallelize optimization",
+            2010 (the kriging believer).
+        """
+        return replace(
+            self,
+            points=np.vstack([self.points, points]),
+            values=np.append(self.values, self.posterior(points)[0]),
+            noise=np.append(self.noise, np.zeros(len(points))),
+        )
+
+    @cached_property
+    def log_likelihood(self) -> float:
+        """Log density of the values under the process before it saw them."""
+        half = np.log(np.diag(self._factor)).sum()
+        residual = self.values - self.mean
+        return float(-0.5 * residual @ self._weights - half - 0.5 * len(residual) * np.log(2.0 * np.pi))
+
+    @cached_property
+    def _factor(self) -> Array:
+        """(n, n), lower Cholesky factor of the values' covariance."""
+        covariance = self.amplitude * matern(self.points, self.points, self.scales)
+        covariance[np.diag_indices_from(covariance)] += self.noise + self.extra
+        return cholesky(covariance)
+
+    @cached_property
+    def _weights(self) -> Array:
+        """(n,), what each value's kernel counts in the mean."""
+        return _solve(self._factor, self.values - self.mean)
+
+    def _project(self, points: Array) -> tuple[Array, Array]:
+        """Mean (m,), and (n, m) whose columns' products are how much the values explain."""
+        cross = self.amplitude * matern(self.points, points, self.scales)
+        half: Array = dtrtrs(self._factor, cross, lower=1)[0]
+        return self.mean + np.einsum("n,nm->m", self._weights, cross), half
+
+
+def matern(left: Array, right: Array, scales: Array) -> Array:
+    """(n, m), the Matérn 5/2 correlation of points (n, d) and (m, d)."""
+    squared = np.zeros((len(left), len(right)))
+    for a, b in zip((left / scales).T, (right / scales).T, strict=True):
+        squared += np.square(a[:, None] - b)
+    root = np.sqrt(5.0 * squared)
+    correlation: Array = (1.0 + root + root * root / 3.0) * np.exp(-root)
+    return correlation
+
+
+def cholesky(covariance: Array, unit: float | None = None) -> Array:
+    """The lower factor (n, n); a diagonal that rounding has spoilt is raised by as little as will do.
+
+    Args:
+        covariance: (n, n).
+        unit: A variance that the rounding is relative to; the mean of the diagonal when None.
+
+    Raises:
+        NoProcess: It is not a covariance at all.
+    """
+    unit = float(np.trace(covariance)) / len(covariance) if unit is None else unit
+    for jitter in (0.0, 1e-12, 1e-10, 1e-8, 1e-6, 1e-4):
+        raised = covariance.copy(order="F")
+        raised[np.diag_indices_from(raised)] += jitter * unit
+        factor, failed = dpotrf(raised, lower=1, overwrite_a=1)
+        if not failed:
+            return np.asarray(factor)
+    raise NoProcess("covariance must be positive definite up to rounding, got one that is not.")
+
+
+def _solve(factor: Array, right: Array) -> Array:
+    return np.asarray(dpotrs(factor, right, lower=1)[0])
+
+
+def fit(points: Array, values: Array, noise: Array | None = None, begin: Process | None = None) -> Process:
+    """The process with the most probable hyperparameters, given weak priors, conditioned on the data.
+
+    Inside, values have mean 0 and spread 1 (or are as they are when all are equal). The priors are LENGTH,
+    AMPLITUDE and EXTRA above, and a standard normal for the mean, which has a closed form given the others.
+    They keep 5 points in 3 dimensions from being fitted with no noise and scales of 0 or infinity, and are
+    soon outvoted.
+
+    Args:
+        points: (n, d) in the unit cube, n ≥ 1; they may coincide.
+        values: (n,), finite.
+        noise: (n,), the variance of each value; None or nan where unknown: the fitted extra noise is left.
+        begin: A process whose hyperparameters are refined in a few steps; two fixed starts when None.
+
+    Raises:
+        NoProcess: The arguments do not fit together or are not finite.
+    """
+    points, values, noise = _checked(points, values, noise)
+    centre, unit = values.mean(), values.std()
+    unit = float(unit) if unit > 1e-12 * max(1.0, abs(centre)) else 1.0
+    scaled, known = (values - centre) / unit, noise / unit**2
+    squares = (points.T[:, :, None] - points.T[:, None, :]) ** 2
+    ends = np.log(np.array([BOUNDS[0]] * points.shape[1] + list(BOUNDS[1:])))
+    options = {"maxiter": REFINED if begin else STEPS}
+    data = squares, scaled, known
+    found = [
+        minimize(negative_log_posterior, start, data, "L-BFGS-B", True, bounds=ends, options=options)
+        for start in np.clip(_starts(points.shape[1], begin, unit), ends[:, 0], ends[:, 1])
+    ]
+    best = np.exp(min(found, key=lambda result: float(result.fun)).x)
+    mean = _mean(cholesky(_covariance(best, squares, known)[0]), scaled)
+    scale = unit**2
+    return Process(
+        points,
+        values,
+        noise,
+        best[:-2],
+        float(best[-2] * scale),
+        float(best[-1] * scale),
+        centre + unit * mean,
+    )
+
+
+def _checked(points: Array, values: Array, noise: Array | None) -> tuple[Array, Array, Array]:
+    points, values = np.asarray(points, dtype=float), np.asarray(values, dtype=float)
+    if points.ndim != 2 or not points.size or not ((points >= 0.0) & (points <= 1.0)).all():
+        raise NoProcess(f"points must be (n, d) in the unit cube, n and d at least 1, got {_shown(points)}.")
+    if values.shape != points.shape[:1] or not np.isfinite(values).all():
+        raise NoProcess(f"values must be {len(points)} finite numbers, got {_shown(values)}.")
+    if noise is None:
+        return points, values, np.zeros(len(points))
+    noise = np.nan_to_num(np.asarray(noise, dtype=float), nan=0.0, posinf=-1.0)
+    if noise.shape != values.shape or (noise < 0.0).any():
+        raise NoProcess(f"noise must be {len(points)} finite variances, none below 0, got {_shown(noise)}.")
+    return points, values, noise
+
+
+def _shown(array: Array) -> str:
+    if not array.size:
+        return f"shape {array.shape}"
+    return f"shape {array.shape} with values in [{array.min():g}, {array.max():g}]"
+
+
+def _priors(d: int) -> tuple[Array, Array]:
+    """(d + 2,) medians and spreads of the logarithms of the scales, the amplitude and the extra noise."""
+    medians = np.log([LENGTH[0] * np.sqrt(d)] * d + [AMPLITUDE[0], EXTRA[0]])
+    return medians, np.array([LENGTH[1]] * d + [AMPLITUDE[1], EXTRA[1]])
+
+
+def _starts(d: int, begin: Process | None, unit: float) -> Array:
+    """(starts, d + 2) logarithms."""
+    if begin is not None:
+        return np.log([[*begin.scales, begin.amplitude / unit**2, begin.extra / unit**2]])
+    smooth, _ = _priors(d)
+    rough = smooth + np.array([np.log(0.3)] * d + [0.0, np.log(100.0)])
+    return np.stack([smooth, rough])
+
+
+def _covariance(hyper: Array, squares: Array, noise: Array) -> tuple[Array, Array]:
+    """(n, n) covariance of the values; and its part with which the slope along a log scale is made."""
+    root = np.sqrt(5.0 * np.tensordot(hyper[:-2] ** -2, squares, 1))
+    decay = hyper[-2] * np.exp(-root)
+    covariance = (1.0 + root + root * root / 3.0) * decay
+    covariance[np.diag_indices_from(covariance)] += noise + hyper[-1]
+    return covariance, 5.0 / 3.0 * (1.0 + root) * decay
+
+
+def _mean(factor: Array, values: Array) -> float:
+    """The most probable constant mean under a standard normal prior."""
+    ones = _solve(factor, np.ones(len(values)))
+    return float(ones @ values / (ones.sum() + 1.0))
+
+
+def negative_log_posterior(
+    log_hyper: Array, squares: Array, values: Array, noise: Array
+) -> tuple[float, Array]:
+    """What `fit` minimises, up to a constant, and its gradient.
+
+    Args:
+        log_hyper: (d + 2,), logarithms of the scales, the amplitude and the extra noise.
+        squares: (d, n, n), squared differences of the points along each parameter.
+        values: (n,), of mean 0 and spread 1.
+        noise: (n,), known variances.
+    """
+    hyper, (medians, spreads) = np.exp(log_hyper), _priors(len(squares))
+    covariance, slope = _covariance(hyper, squares, noise)
+    factor = cholesky(covariance)
+    mean = _mean(factor, values)
+    residual = values - mean
+    weights = _solve(factor, residual)
+    away = (log_hyper - medians) / spreads
+    value = 0.5 * (residual @ weights + mean**2 + away @ away) + np.log(np.diag(factor)).sum()
+    inverse: Array = dpotri(factor, lower=1)[0]
+    inverse = np.tril(inverse) + np.tril(inverse, -1).T
+    inner = inverse - np.outer(weights, weights)  # d value / d covariance, twice
+    diagonal = np.einsum("ii->i", inner)
+    gradient = away / spreads
+    gradient[:-2] += 0.5 * np.tensordot(squares, inner * slope, 2) * hyper[:-2] ** -2
+    gradient[-2] += 0.5 * ((inner * covariance).sum() - diagonal @ (noise + hyper[-1]))
+    gradient[-1] += 0.5 * diagonal.sum() * hyper[-1]
+    return float(value), gradient
+
+
+def log_expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
+    """log E max(best - f, 0) for normal f, exact to 9 digits however unlikely: -inf only where it is 0.
+
+    References:
+        S. Ament et al., "Unexpected improvements to expected improvement for Bayesian optimization", 2023.
+    """
+    mean, deviation = np.broadcast_arrays(np.asarray(mean, dtype=float), np.asarray(deviation, dtype=float))
+    gain = best - mean
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        z = gain / deviation
+        sure = np.log(np.maximum(gain, 0.0))
+        return np.asarray(np.where(deviation > 0.0, np.log(deviation) + _log_h(z), sure))
+
+
+def expected_improvement(mean: Array, deviation: Array, best: float) -> Array:
+    """E max(best - f, 0) for normal f: (best - mean) Φ(z) + deviation φ(z), z = (best - mean) / deviation."""
+    improvement: Array = np.exp(log_expected_improvement(mean, deviation, best))
+    return improvement
+
+
+def _log_h(z: Array) -> Array:
+    """log(φ(z) + z Φ(z))."""
+    density = -0.5 * z * z - 0.5 * np.log(2.0 * np.pi)
+    near = np.log(np.exp(density) + z * ndtr(z))
+    tail = density + np.log1p(z * np.sqrt(0.5 * np.pi) * erfcx(-z / np.sqrt(2.0)))
+    far = density - 2.0 * np.log(-z) + np.log1p(-3.0 / (z * z))
+    return np.asarray(np.where(z > -1.0, near, np.where(z > SERIES, tail, far)))
+
+
+def best_value(process: Process) -> float:
+    """What an improvement is measured from: the smallest mean at the known points, not the luckiest value."""
+    return float(process.posterior(process.points)[0].min())
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """Where to look next, and what is believed of it.
+
+    Attributes:
+        point: (d,), in the unit cube.
+        improvement: Expected, in the unit of the values.
+        mean, deviation: Of the function there.
+        best: What the improvement is measured from.
+    """
+
+    point: Array
+    improvement: float
+    mean: float
+    deviation: float
+    best: float
+
+
+def lattice(count: int, d: int, generator: np.random.Generator) -> Array:
+    """(count, d) points spread evenly over the unit cube: an additive recurrence, shifted at random.
+
+    References:
+        M. Roberts, "The unreasonable effectiveness of quasirandom sequences", 2018.
+    """
+    golden = 2.0
+    for _ in range(64):
+        golden = (1.0 + golden) ** (1.0 / (d + 1))
+    steps = golden ** -np.arange(1.0, d + 1.0)
+    return (generator.random(d) + np.arange(1, count + 1)[:, None] * steps) % 1.0
+
+
+def propose(
+    process: Process,
+    generator: np.random.Generator,
+    best: float | None = None,
+    log: bool = True,
+    snap: Snap | None = None,
+) -> Proposal:
+    """The point of the largest expected improvement, at least APART from all known ones.
+
+    A point that is (almost) known is not asked again even where noise could be averaged out: one beside it
+    averages it as well, and tells more. Only where nothing else is left, it is.
+
+    Args:
+        process: Knows the points told and, by `Process.believing`, those asked but not yet told.
+        generator: Of the candidates.
+        best: What the improvement is measured from; `best_value` when None.
+        log: Whether its logarithm is compared; the plain one is 0, so flat, where improvement is unlikely.
+        snap: Moves points (m, d) to the nearest that can be run.
+    """
+    best = best_value(process) if best is None else best
+    snap = snap or (lambda points: points)
+    improvement = log_expected_improvement if log else expected_improvement
+
+    def score(points: Array) -> Array:
+        apart = np.abs(points.T[:, :, None] - process.points.T[:, None]).max(0).min(1) >= APART
+        return np.where(apart, improvement(*process.posterior(points), best), -np.inf)
+
+    candidates = snap(_candidates(process, generator))
+    point = _polished(candidates, score, process.scales, generator, snap)
+    (mean,), (deviation,) = process.posterior(point[None])
+    gain = expected_improvement(mean, deviation, best)
+    return Proposal(point, float(gain), float(mean), float(deviation), best)
+
+
+def _candidates(process: Process, generator: np.random.Generator) -> Array:
+    """(m, d): points spread over the cube, and perturbations of the best ones known."""
+    d = process.points.shape[1]
+    known = process.points[np.argsort(process.posterior(process.points)[0], kind="stable")[:BEST]]
+    centres = np.resize(known, (LOCAL, d))
+    radii = np.repeat(RADII, LOCAL // len(RADII))[:, None] * np.minimum(process.scales, 1.0)
+    near = centres + radii * generator.standard_normal((LOCAL, d))
+    return np.vstack([lattice(SPREAD, d, generator), np.clip(near, 0.0, 1.0)])
+
+
+def _polished(
+    candidates: Array, score: Snap, scales: Array, generator: np.random.Generator, snap: Snap
+) -> Array:
+    """The best point (d,) after rounds of ever smaller steps from the best few candidates."""
+    scores = score(candidates)
+    top = np.argsort(-scores, kind="stable")[:POLISHED]
+    points, scores = candidates[top], scores[top]
+    radius = 0.1 * np.minimum(scales, 1.0)
+    for k in range(ROUNDS):
+        steps = 0.5**k * radius * generator.standard_normal((TRIES, *points.shape))
+        tries = snap(np.clip(points + steps, 0.0, 1.0).reshape(-1, len(scales)))
+        tried = np.vstack([points[None], tries.reshape(steps.shape)])
+        values = np.vstack([scores, score(tries).reshape(TRIES, -1)])
+        best = values.argmax(0), np.arange(len(points))
+        points, scores = tried[best], values[best]
+    return np.asarray(points[scores.argmax()])

@@ -1,0 +1,152 @@
+"""A study in a database as a page sees it: others train its trials, this process looks on."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import optuna
+import pandas as pd
+from optuna.trial import TrialState
+
+from core.search import trials as kept
+from core.search.shared import open_study, watch, workers
+from core.search.study import Search
+from core.store import open_storage
+
+if TYPE_CHECKING:
+    from core.history import Record
+
+SILENT = "No worker has come yet: run the command below on any machine that reaches the database."
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What a look at the database saw.
+
+    Attributes:
+        trials: The study's table.
+        workers: The table of `core.search.shared.workers`.
+        curves: Learning curves of the trials that have ended, by number.
+        target: Trials that are to end.
+        stopped: Whether the workers were asked to stop.
+    """
+
+    trials: pd.DataFrame
+    workers: pd.DataFrame
+    curves: dict[int, Any]
+    target: int
+    stopped: bool
+
+
+class Watched(Search):
+    """A search that workers on any machine do; advanced like any training, but by looking (`core.jobs`).
+
+    Everything that is read from it is of the last look, so a page never waits for the database. When the
+    target is met it trains the check of the best itself, as any search does.
+
+    Args:
+        study: In a database; see `core.search.shared.open_study`.
+
+    Attributes:
+        trouble: A sentence while the database does not answer.
+        pace: Looks a second.
+    """
+
+    pace = 2.0
+
+    def __init__(self, study: optuna.Study) -> None:
+        super().__init__(kept.plan_of(study), study)
+        self.trouble = ""
+        self._looks = 0
+        self.look = self._looked()
+        self.plan = replace(self.plan, trials=self.look.target)
+
+    @property
+    def name(self) -> str:
+        """The name of the study in its database."""
+        return self.study.study_name
+
+    @property
+    def target(self) -> int:
+        return self.look.target
+
+    @property
+    def ended(self) -> int:
+        return int(self.look.trials["score"].notna().sum())
+
+    @property
+    def done(self) -> int:
+        return super().done + self._looks
+
+    @property
+    def left(self) -> float:
+        """Seconds until the target is met, by the clock: as fast as the trials so far have come."""
+        ended = self.look.trials.dropna(subset=["score", "begin", "end"])
+        if len(ended) < 2 or not self.searching:
+            return float("nan") if self.searching else 0.0
+        took = (ended["end"].max() - ended["begin"].min()).total_seconds()
+        return float(took / len(ended) * (self.target - len(ended)))
+
+    def table(self) -> pd.DataFrame:
+        return self.look.trials
+
+    def curves(self) -> dict[int, Any]:
+        return self.look.curves
+
+    def advance(self, steps: int | None = None) -> list[Record]:
+        """Looks once; or, when the target is met, trains the check."""
+        if not self.searching:
+            return super().advance(steps)
+        begin = time.perf_counter()
+        self.trouble = watch(self.study) or ""
+        if not self.trouble:
+            self.look = self._looked()
+        self._looks += 1
+        self.seconds += time.perf_counter() - begin
+        return []
+
+    def extend(self, trials: int) -> None:
+        super().extend(trials)
+        self.look = self._looked()
+
+    def _looked(self) -> Look:
+        study = self.study
+        return Look(
+            kept.table(study, self.plan.space),
+            workers(study),
+            kept.learning_curves(study),
+            kept.target(study),
+            kept.stopped(study),
+        )
+
+
+def share(found: Search, url: str, name: str = "") -> Watched:
+    """Puts a search into a database, with all its trials, so that workers can go on with it.
+
+    Args:
+        found: Must not be going on.
+        url: Of the database.
+        name: Of the study there; one is made up when it is empty.
+
+    Raises:
+        BadPlan: The name is taken, or the data is a table of one's own.
+        BadStorage: The database does not answer.
+    """
+    storage = open_storage(url)
+    name = name or f"{found.plan.config.dataset.name}-{secrets.token_hex(3)}"
+    study = kept.create(replace(found.plan, trials=found.target), storage, name, queue=False)
+    study.add_trials([t for t in found.study.get_trials() if t.state != TrialState.RUNNING])
+    return Watched(open_study(storage, name))
+
+
+def watched(url: str, name: str) -> Watched:
+    """A study in a database, to look on.
+
+    Raises:
+        BadPlan: There is none of that name, it is not of this app, or of other data.
+        BadStorage: The database does not answer.
+    """
+    return Watched(open_study(open_storage(url), name))

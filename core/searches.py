@@ -1,0 +1,102 @@
+"""Starting points for a search: a problem, a space and a sampler with a reason. The tutorial's come first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from core.config import Config
+from core.registry import Registry
+from core.search.plan import Plan
+from core.search.space import Ranges
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A search with a reason.
+
+    Attributes:
+        name: The word in links.
+        title: The words in the menu.
+        problem: The settings that differ from the defaults, as in a link.
+        search: The same of the search: space, trials, seeds, sampler, exact.
+        look: What to look at, in one or two sentences.
+    """
+
+    name: str
+    title: str
+    problem: tuple[tuple[str, str], ...]
+    search: tuple[tuple[str, str], ...]
+    look: str
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The search of the preset."""
+        words = dict(self.search)
+        space = Ranges().parse("space", words.get("space", ""))
+        return Plan(
+            Config.from_query(dict(self.problem)),
+            space,
+            trials=int(words.get("trials", 20)),
+            seeds=int(words.get("seeds", 4)),
+            sampler=words.get("sampler", "bayesian"),
+            exact=words.get("exact") == "true",
+        )
+
+
+SEARCHES: Registry[Preset] = Registry("search")
+
+
+def _add(name: str, title: str, look: str, problem: dict[str, str], **search: str) -> None:
+    SEARCHES.add(Preset(name, title, tuple(problem.items()), tuple(search.items()), look))
+
+
+_TUTORIAL = {"dataset": "boston", "model": "linear", "optimizer": "sgd", "epochs": "10"}
+_add(
+    "tutorial",
+    "Tuning tutorial, as written",
+    "Learning rate 0.0001 to 0.1 and batch size 1 to 100 on linear scales, 20 trials of one seed each: most "
+    "trials fall where the rate is large, since a linear scale has nine tenths of its room above 0.01.",
+    _TUTORIAL,
+    exact="true",
+    seeds="1",
+)
+_add(
+    "tutorial-grid",
+    "Tuning tutorial, its grid search",
+    "The search that the tutorial names first: 5 rates by 4 batch sizes, on logarithmic scales.",
+    _TUTORIAL,
+    sampler="grid",
+)
+_add(
+    "tutorial-repaired",
+    "Tuning tutorial, repaired",
+    "Logarithmic scales and four seeds for each setting: the error bars show which trials can be told apart.",
+    _TUTORIAL,
+)
+_add(
+    "boston",
+    "Boston housing, with momentum",
+    "Learning rate, batch size and momentum together: along the diagonals of equal effective step the loss "
+    "hardly changes.",
+    {"dataset": "boston", "model": "linear", "optimizer": "momentum", "epochs": "10"},
+)
+_add(
+    "diabetes",
+    "Diabetes, with momentum",
+    "The same search on data without a column that encodes race; most good settings are ties.",
+    {"dataset": "diabetes", "model": "linear", "optimizer": "momentum", "epochs": "10"},
+)
+_add(
+    "boston-mlp",
+    "Boston housing, a small network",
+    "Here the choice matters more: the best and the median setting are far apart.",
+    {"dataset": "boston", "model": "mlp", "hidden": "16", "optimizer": "momentum", "epochs": "10"},
+)
+_add(
+    "moons-adam",
+    "Two moons with Adam",
+    "Adam's rate, batch size and β₁; the border between too slow and too wild is wide.",
+    {"dataset": "moons", "model": "mlp", "optimizer": "adam", "epochs": "20"},
+)
+OPENING = SEARCHES["boston"]

@@ -1,0 +1,153 @@
+"""What the Tune page shows of a search: progress, history, curves, and the views below them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core import charts, jobs
+from core.search.plan import Plan
+from pages import _controls as controls
+
+ALT = {
+    "history": "Loss of every trial with its error bar, and the best so far. Trials has the numbers.",
+    "curves": "Learning curve of every trial.",
+}
+LOSS = "validation loss"
+
+
+def new(plan: Plan) -> Any:
+    """A search that begins."""
+    from core.search.study import Search
+
+    return Search(plan)
+
+
+def beside(plan: Plan) -> Any:
+    """Random and grid search with the budget of a plan."""
+    from core.search.truth import Beside
+
+    return Beside(plan)
+
+
+def open_shared(name: str) -> None:
+    """Looks on at a study that others work on."""
+    from pages import _workers
+
+    _workers.open_study(name)
+
+
+def fraction(shown: jobs.Job | None) -> float:
+    """How far a search is, by its trials."""
+    found = shown.training if shown else None
+    if found is None:
+        return 0.0
+    return min(1.0, found.ended / found.target) if found.active else 1.0
+
+
+def progress(shown: jobs.Job, other: bool) -> str:
+    """The line at the bar: trial, round, time left."""
+    found = shown.training
+    if shown.state == jobs.QUEUED and shown.position:
+        return f"Number {shown.position} in the queue"
+    if found is None:
+        return "Starting"
+    ended, target = found.ended, found.target
+    if other:
+        return "These trials are of other settings than now: Start searches those of now."
+    if found.active and not found.searching:
+        return f"All {ended} trials · the best are tried again on fresh seeds"
+    where = f"trial {min(ended + 1, target)} of {target}, round {found.rounds[0]} of {found.rounds[1]}"
+    if shown.state == jobs.RUNNING:
+        left = f" · {found.left:.0f} s left" if found.left == found.left else ""
+        return f"Searching · {where}{left}"
+    return f"Finished · {ended} trials" if not found.active else f"{shown.state.capitalize()} · {where}"
+
+
+def verdict(shown: jobs.Job, frame: pd.DataFrame | None) -> str:
+    """What has been found, in words."""
+    from core.search.ending import verdict as words
+
+    found = shown.training
+    if found is None or frame is None:
+        return shown.reason or "The search is being prepared."
+    said = words(found.plan, frame, found.checks)
+    return f"{said} {shown.reason}".replace("$", r"\$")
+
+
+def best(found: Any, frame: pd.DataFrame) -> int | None:
+    """The number of the best trial so far; None while there is none."""
+    from core.search.ending import best_trials
+
+    if found.checks:
+        return int(found.checks[0].number)
+    return next(iter(best_trials(frame, found.plan)), None)
+
+
+def history(
+    found: Any, plan: Plan | None, frame: pd.DataFrame | None, others: dict[str, pd.DataFrame], height: int
+) -> None:
+    """Loss against trial; a click picks a trial."""
+    table = pd.DataFrame(columns=list(charts.HISTORY_COLUMNS))
+    if found is not None and frame is not None and len(frame):
+        from core.search import drawn
+        from core.search.objective import baseline
+
+        level = baseline(found.plan.config, found.plan.seeds)
+        table = drawn.history(frame, found.plan, level, others)
+    event = st.vega_lite_chart(
+        table,
+        charts.history_spec(bool(others), LOSS),
+        key=f"history-{bool(others)}-{st.session_state.get('cleared', 0)}",
+        on_select="rerun",
+        selection_mode=["trial"],
+        height=height,
+        alt=ALT["history"],
+    )
+    picked = event.selection.get("trial") if event else None
+    if picked:
+        st.session_state["trial"] = int(picked[0]["trial"]) - 1
+
+
+def curves(found: Any, frame: pd.DataFrame | None, height: int) -> None:
+    """The learning curve of every trial; those that go on grow."""
+    table = pd.DataFrame(columns=list(charts.TRIAL_CURVE_COLUMNS), dtype="float32")
+    if found is not None and frame is not None:
+        from core.search import drawn
+
+        ended, going = found.curves(), found.running()
+        table = drawn.learning_curves(ended, going, best(found, frame), st.session_state.get("trial"))
+    st.vega_lite_chart(table, charts.trial_curves_spec(), key="curves", height=height, alt=ALT["curves"])
+
+
+def belief(found: Any, frame: pd.DataFrame) -> Any:
+    """The process fitted to the trials so far; kept until another trial has ended."""
+    from core.search.belief import believe
+
+    key = (found.study.study_name, found.plan.space, int(frame["score"].notna().sum()))
+    held, process = st.session_state.get("belief", (None, None))
+    if held != key:
+        process = believe(frame, found.plan)
+        st.session_state["belief"] = (key, process)
+    return process
+
+
+def view(name: str, found: Any, frame: pd.DataFrame | None, shown: dict[str, jobs.Job | None]) -> None:
+    """The view that is picked, below the history."""
+    from pages import _views
+
+    if name == "workers":
+        from pages import _workers
+
+        return _workers.workers(found)
+    if found is None or frame is None or not frame["score"].notna().any():
+        st.caption("Here is more to see once the first trials have ended.")
+        return
+    getattr(_views, name)(found, frame, shown)
+
+
+def parameter(word: str) -> str:
+    """A number of the space in words."""
+    return controls.label(word).lower()

@@ -1,0 +1,221 @@
+"""The trials of a search in figures, and what can be done with one: star, note, queue again, copy, open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core import export
+from core.compare import Rivals
+from core.config import Config
+from core.search import drawn
+from core.search import trials as kept
+from core.search.plan import BadPlan
+from core.verdict import digits
+from pages import _controls as controls
+from pages import _study
+from pages._study import parameter
+
+
+def trials(found: Any, frame: pd.DataFrame) -> None:
+    """The table; below it one trial and a form for a setting of one's own."""
+    st.dataframe(_table(found, frame), hide_index=True, height=260, width="stretch")
+    numbers = [int(n) for n in frame["number"]]
+    top = _study.best(found, frame)
+    now = st.session_state.get("trial")
+    now = now if now in numbers else (top if top is not None else numbers[-1])
+    left, right = st.columns(2, gap="medium")
+    with left:
+        _one(found, frame, numbers, now)
+    with right:
+        _by_hand(found, now)
+    downloads(found, frame)
+
+
+def _table(found: Any, frame: pd.DataFrame) -> pd.DataFrame:
+    plan = found.plan
+    shown = pd.DataFrame(
+        {"Trial": frame["number"] + 1, "★": ["★" if star else "" for star in frame["star"]]}
+        | {parameter(word).capitalize(): [f"{v:.4g}" for v in frame[word]] for word in plan.space.words}
+        | {
+            "Loss": [digits(v) if v == v else "–" for v in frame["loss"]],
+            "± %": [_percent(v, plan.exact) for v in drawn.errors(frame)],
+            "State": [_state(row) for row in frame.itertuples()],
+            "Seconds": [f"{v:.2f}" if v == v else "–" for v in frame["seconds"]],
+            "Asked": [kept.KINDS.get(kind, "") for kind in frame["kind"]],
+            "Note": frame["note"],
+        }
+    )
+    return shown.iloc[::-1]
+
+
+def _percent(error: float, exact: bool) -> str:
+    return "–" if exact or error != error else f"{100 * (10**error - 1):.0f}"
+
+
+def _state(row: Any) -> str:
+    return f"diverged on {row.diverged} of {len(row.scores)}" if row.state == kept.DIVERGED else row.state
+
+
+def _one(found: Any, frame: pd.DataFrame, numbers: list[int], now: int) -> None:
+    """One trial: its mark, and where it can go."""
+    controls.show("w_trial", now)
+    st.selectbox("Trial", numbers, key="w_trial", format_func=lambda n: f"Trial {n + 1}", on_change=_pick)
+    row = frame[frame["number"] == now].iloc[0]
+    controls.show("w_note", row["note"])
+    st.text_input("Note", key="w_note", on_change=_note, args=(found, now, bool(row["star"])), max_chars=500)
+    with st.container(horizontal=True, gap="small"):
+        star = "Unstar" if row["star"] else "Star"
+        st.button(star, icon=":material/star:", key="star", on_click=_star, args=(found, now, row))
+        st.button(
+            "Queue again",
+            icon=":material/replay:",
+            key="again",
+            on_click=enqueue,
+            args=(found, {word: float(row[word]) for word in found.plan.space.words}),
+        )
+        st.button(
+            "Copy",
+            icon=":material/content_copy:",
+            key="copy",
+            on_click=_copy,
+            args=(found, now),
+            help="Its values go into the form beside it.",
+        )
+        apply(found, now)
+
+
+def apply(found: Any, number: int) -> None:
+    """Opens a setting on Train or on Compare."""
+    if st.button("Train it", icon=":material/play_arrow:", key="to_train"):
+        _take(found.config(number), {"run": "true"}, "job")
+        st.switch_page("pages/train.py")
+    if st.button("Compare it", icon=":material/compare_arrows:", key="to_compare"):
+        config, before = found.config(number), found.plan.config
+        same = before.optimizer == config.optimizer
+        rivals = (type(before.optimizer)() if same else before.optimizer, config.optimizer)
+        _take(config, {"rivals": Rivals().text(rivals), "mode": "own", "run": "true"}, "race")
+        st.switch_page("pages/compare.py")
+
+
+def _take(config: Config, more: dict[str, str], shown: str) -> None:
+    """Makes the words say a config; those of the pages stay, but for the job that another page shows."""
+    words = {word: text for word, text in controls.words().items() if word in controls.OWN and word != shown}
+    st.session_state["words"] = words | config.to_query() | more
+
+
+def _pick() -> None:
+    controls.touch()
+    if not controls.stale("w_trial"):
+        st.session_state["trial"] = st.session_state["w_trial"]
+
+
+def _star(found: Any, number: int, row: Any) -> None:
+    controls.touch()
+    kept.set_mark(found.study, number, not row["star"], row["note"])
+
+
+def _note(found: Any, number: int, star: bool) -> None:
+    controls.touch()
+    if not controls.stale("w_note"):
+        kept.set_mark(found.study, number, star, st.session_state["w_note"])
+
+
+def _copy(found: Any, number: int) -> None:
+    controls.touch()
+    st.session_state["hand"] = found.values(number)
+
+
+def _by_hand(found: Any, now: int) -> None:
+    """A form for a setting of one's own."""
+    held = st.session_state.get("hand", {})
+    start = found.values(now)
+    with st.form("by-hand", border=True):
+        st.caption("A setting of your own: it is tried next and teaches the model.")
+        given = {}
+        for cell, r in zip(st.columns(len(found.plan.space.ranges)), found.plan.space.ranges, strict=True):
+            value = float(held.get(r.word, start[r.word]))
+            given[r.word] = cell.number_input(
+                parameter(r.word), value=value, format="%g", step=None, key=f"hand_{r.word}_{value:g}"
+            )
+        if st.form_submit_button("Queue it", icon=":material/add:"):
+            enqueue(found, given)
+            st.rerun()
+
+
+def enqueue(found: Any, values: dict[str, float]) -> None:
+    """Queues a setting; a search that has ended goes on for it."""
+    from pages import _live as live
+
+    controls.touch()
+    job = live.manager().get(controls.words().get("tune", ""))
+    if not live.mine(job):
+        return
+    tidy = {
+        r.word: r.tidy(values[r.word]) if r.holds(values[r.word]) else values[r.word]
+        for r in found.plan.space.ranges
+        if values[r.word] is not None
+    }
+    try:
+        found.enqueue(tidy)
+        if job.over:
+            go_on(found)
+        st.session_state["wrong"] = []
+    except (BadPlan, ValueError) as error:
+        st.session_state["wrong"] = [str(error)]
+
+
+def go_on(found: Any) -> None:
+    """Lets a search that was over go on."""
+    from pages import _live as live
+
+    new = live.launch(
+        [found.plan.config],
+        None,
+        make=lambda: found,
+        updates=found.plan.updates,
+        subject=found.plan,
+        pace=found.pace,
+    )
+    if new:
+        controls.words()["tune"] = new.id
+
+
+def downloads(found: Any, frame: pd.DataFrame) -> None:
+    """The best config, its code, the trials and the study itself, made when they are clicked."""
+    top = _study.best(found, frame)
+    config = found.config(top) if top is not None else found.plan.config
+    name = f"{config.dataset.name}-{config.model.name}"
+    with st.container(horizontal=True, gap="small", key="downloads"):
+        for label, icon, file, kind, make, able in (
+            (
+                "Best config",
+                "settings",
+                f"{name}.json",
+                "application/json",
+                lambda: export.settings(config),
+                top,
+            ),
+            ("Code", "code", export.filename(config), "text/x-python", lambda: export.script(config), top),
+            ("Trials", "table", f"{name}-trials.csv", "text/csv", lambda: kept.to_csv(found.table()), 0),
+            (
+                "Study",
+                "database",
+                f"{name}-study.db",
+                "application/vnd.sqlite3",
+                lambda: kept.to_bytes(found.study),
+                0,
+            ),
+        ):
+            st.download_button(
+                label,
+                make,
+                file,
+                kind,
+                icon=f":material/{icon}:",
+                on_click="ignore",
+                key=f"get_{label}",
+                disabled=able is None,
+            )

@@ -1,0 +1,202 @@
+"""The Workers view: one study, many machines. Shares a search, shows who works on it, and stops them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core import charts, jobs, worker
+from core.registry import Word
+from core.search import drawn
+from core.search import trials as kept
+from core.search.shared import stop_worker
+from core.search.watched import SILENT, Watched, share, watched
+from core.store import VARIABLE, default_url, shown
+from pages import _controls as controls
+from pages import _live as live
+
+
+def workers(found: Any) -> None:
+    """Who works on the study; or, while it is here alone, how to share it."""
+    if jobs.limits() == jobs.HOSTED:
+        st.caption("On this hosted demo a search runs here alone. Run the app yourself to use many machines.")
+        return
+    if isinstance(found, Watched):
+        _shared(found)
+    else:
+        _alone(found)
+
+
+def _alone(found: Any) -> None:
+    try:
+        where = shown(default_url())
+    except ValueError as error:
+        st.error(str(error))
+        return
+    st.caption(
+        f"A shared search lives in a database, here `{where}`, and any number of processes work on it. "
+        f"Another database, such as a PostgreSQL server for many machines, is named by {VARIABLE}."
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom", key="share"):
+        st.text_input(
+            "Name of the study", key="w_study", max_chars=64, placeholder="made up when empty", width=260
+        )
+        st.button(
+            "Share this search",
+            icon=":material/share:",
+            key="share_it",
+            on_click=_share,
+            args=(found,),
+            disabled=found is None,
+            help="Its trials so far go into the database, and workers go on with it.",
+        )
+        st.button("Open a study", icon=":material/folder_open:", key="open_it", on_click=_open)
+
+
+def _share(found: Any) -> None:
+    controls.touch()
+    shown_job = live.manager().get(controls.words().get("tune", ""))
+    if shown_job is not None and not live.mine(shown_job):
+        return
+    if shown_job is not None and not shown_job.over:
+        shown_job.stop()
+        shown_job.wait()
+    _follow(lambda: share(found, default_url(), _typed()))
+
+
+def _open() -> None:
+    controls.touch()
+    if not st.session_state.get("w_study", "").strip():
+        st.session_state["wrong"] = ["Type the name of the study that is to be opened."]
+        return
+    _follow(lambda: watched(default_url(), _typed()))
+
+
+def _typed() -> str:
+    return Word().check("The name of a study", st.session_state.get("w_study", "").strip())
+
+
+def open_study(name: str) -> None:
+    """Looks on at a study in the database."""
+    _follow(lambda: watched(default_url(), name))
+
+
+def _follow(make: Any) -> None:
+    """Looks at a shared study twice a second, as a job that every page may follow."""
+    try:
+        made = make()
+    except ValueError as error:
+        st.session_state["wrong"] = [str(error)]
+        controls.words().pop("study", None)
+        return
+    config = made.plan.config
+    new = live.launch(
+        [config], None, make=lambda: made, updates=made.plan.updates, subject=made.plan, pace=made.pace
+    )
+    if new:
+        kept_words = {k: v for k, v in controls.words().items() if k in controls.OWN}
+        st.session_state["words"] = kept_words | config.to_query() | {"tune": new.id, "study": made.name}
+        st.session_state["wrong"] = []
+
+
+def _shared(found: Watched) -> None:
+    look = found.look
+    st.code(f"{worker.command(found.name)}", language="bash")
+    url = default_url()
+    lines = [f"The database is `{shown(url)}`."]
+    if url.startswith("sqlite"):
+        lines.append(
+            f"It is a file of this machine; for other machines name a PostgreSQL server in {VARIABLE}."
+        )
+    else:
+        lines.append(f"Set {VARIABLE} to its address, with the password, wherever a worker runs.")
+    st.caption(" ".join(lines))
+    with st.container(horizontal=True, gap="small", key="worker_actions"):
+        st.button(
+            "Start one here",
+            icon=":material/add:",
+            key="worker_here",
+            on_click=_start,
+            args=(found.name,),
+            disabled=not found.searching,
+        )
+        if look.stopped:
+            st.button(
+                "Let them go on",
+                icon=":material/play_arrow:",
+                key="workers_on",
+                on_click=_stop,
+                args=(found, False),
+            )
+        else:
+            st.button(
+                "Stop all", icon=":material/stop:", key="workers_stop", on_click=_stop, args=(found, True)
+            )
+        alive = [
+            m
+            for m, s in zip(look.workers["machine"], look.workers["state"], strict=True)
+            if s in ("working", "waiting")
+        ]
+        with st.popover("Stop one", icon=":material/stop_circle:", disabled=not alive):
+            for machine in alive:
+                st.button(machine, key=f"stop_{machine}", on_click=_stop_one, args=(found, machine))
+    if found.trouble:
+        st.error(found.trouble)
+    if not len(look.workers):
+        st.caption(SILENT)
+        return
+    st.dataframe(_table(look.workers), hide_index=True, width="stretch")
+    st.vega_lite_chart(
+        drawn.timeline(look.trials),
+        charts.timeline_spec(),
+        key="timeline",
+        height=60 + 36 * max(1, look.trials.loc[look.trials["machine"] != "", "machine"].nunique()),
+        alt="When each worker trained which trial.",
+    )
+
+
+def _table(known: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "Worker": known["machine"],
+            "State": known["state"],
+            "Trials": known["trials"],
+            "Given up": known["failed"],
+            "Seen": [f"{seconds:.0f} s ago" for seconds in known["seen"]],
+            "Since": known["begin"].dt.strftime("%H:%M:%S UTC"),
+        }
+    )
+
+
+def _start(name: str) -> None:
+    controls.touch()
+    try:
+        worker.start(name)
+    except OSError as error:
+        st.session_state["wrong"] = [f"No worker could be started here: {error}"]
+
+
+def _stop(found: Watched, stop: bool) -> None:
+    controls.touch()
+    _said(lambda: kept.set_stopped(found.study, stop))
+
+
+def _stop_one(found: Watched, machine: str) -> None:
+    controls.touch()
+    _said(lambda: stop_worker(found.study, machine))
+
+
+def _said(act: Any) -> None:
+    """Does something in the database; a sentence when it does not answer."""
+    from core.store import BadStorage, is_trouble
+
+    try:
+        act()
+    except BadStorage as error:
+        st.session_state["wrong"] = [str(error)]
+    except Exception as error:
+        if not is_trouble(error):
+            raise
+        st.session_state["wrong"] = ["The database does not answer; try again in a moment."]

@@ -1,0 +1,333 @@
+"""Tune: which values should I use?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from core import jobs
+from core.config import Config
+from core.registry import Choice, Flag, Word
+from core.search.plan import BATCH, SAMPLER, SAMPLERS, SEEDS, TRIALS, Plan
+from core.searches import SEARCHES
+from pages import _controls as controls
+from pages import _frame  # noqa: F401
+from pages import _live as live
+from pages import _space as spaces
+from pages import _study as study
+from pages._problem import problem
+
+VIEWS = {
+    "maps": "Maps",
+    "slices": "Slices",
+    "parallel": "Parallel",
+    "importances": "Importances",
+    "trials": "Trials",
+    "worth": "Was it worth it?",
+    "workers": "Workers",
+}
+PAGE = {
+    "run": Flag(False),
+    "tune": Word(),
+    "beside": Word(),
+    "truth": Word(),
+    "study": Word(),
+    "space": spaces.RANGES,
+    "trials": TRIALS,
+    "seeds": SEEDS,
+    "round": BATCH,
+    "sampler": SAMPLER,
+    "exact": Flag(
+        False, "Linear scales, one seed, one trial at a time, the plain loss, as the tutorial has it."
+    ),
+    "view": Choice(tuple(VIEWS), "maps"),
+    "across": Word("learning_rate"),
+    "up": Word(),
+}
+SEARCH = ("space", "trials", "seeds", "round", "sampler", "exact")
+MORE = 10  # trials that one click adds
+HEIGHT = 300
+
+
+def value(word: str) -> Any:
+    """What a setting of this page is at now."""
+    return controls.value(word, PAGE[word])
+
+
+def job(word: str = "tune") -> jobs.Job | None:
+    """The job that the page shows under a word: tune, beside or truth."""
+    return live.manager().get(controls.words().get(word, ""))
+
+
+def search() -> Any:
+    """The search that the page shows; None before its first turn."""
+    shown = job()
+    return shown.training if shown else None
+
+
+def plan() -> Plan:
+    """The search that the page's controls describe.
+
+    Raises:
+        ValueError: They describe none.
+    """
+    config = controls.config()
+    names = {"trials": "trials", "seeds": "seeds", "batch": "round", "sampler": "sampler", "exact": "exact"}
+    given = {name: value(word) for name, word in names.items()}
+    return Plan(config, spaces.chosen(config), **given)
+
+
+def shown_plan() -> Plan | None:
+    """The plan of the search that is shown."""
+    shown = job()
+    return shown.subject if shown else None
+
+
+def launch(make: Callable[[], Any], asked: Plan, word: str, updates: int, pace: float | None = None) -> None:
+    """Submits a job and shows it under a word of the link."""
+    try:
+        new = live.launch([asked.config], None, make=make, updates=updates, subject=asked, pace=pace)
+    except jobs.Refused as refusal:
+        st.session_state["wrong"] = [str(refusal)]
+        return
+    if new:
+        controls.words()[word] = new.id
+
+
+def start() -> None:
+    """Starts a search, or goes on with one that was stopped, or that is to have other ranges."""
+    controls.touch()
+    shown, found, known = job(), search(), shown_plan()
+    if shown is not None and live.mine(shown) and not shown.over:
+        return
+    try:
+        asked = plan()
+    except ValueError as error:
+        st.session_state["wrong"] = [str(error)]
+        return
+    st.session_state["wrong"] = []
+    if found is not None and known is not None and found.active and same(asked, known):
+        launch(lambda: found, known, "tune", known.updates, found.pace)
+    elif found is not None and known is not None and moved(asked, known):
+        launch(lambda: found.moved(asked), asked, "tune", asked.updates)
+    else:
+        for word in ("beside", "truth", "study"):
+            controls.words().pop(word, None)
+        launch(lambda: study.new(asked), asked, "tune", asked.updates)
+
+
+def same(asked: Plan, known: Plan) -> bool:
+    """Whether a search is the one asked for, however long it is."""
+    return replace(asked, trials=known.trials) == known
+
+
+def moved(asked: Plan, known: Plan) -> bool:
+    """Whether only the ends of the ranges differ, so that the old results can be taken over."""
+    return (
+        asked.space != known.space
+        and set(asked.space.words) == set(known.space.words)
+        and same(replace(asked, space=known.space), known)
+    )
+
+
+def more() -> None:
+    """Makes the search longer."""
+    controls.touch()
+    shown, found = job(), search()
+    if not live.mine(shown) or found is None:
+        return
+    try:
+        found.extend(MORE)
+    except ValueError as error:
+        st.session_state["wrong"] = [str(error)]
+        return
+    if shown.over:
+        launch(lambda: found, found.plan, "tune", found.plan.updates, found.pace)
+
+
+def beside() -> None:
+    """Random and grid search with the same budget."""
+    controls.touch()
+    known, now = shown_plan(), job("beside")
+    if known is None or (now is not None and not now.over):
+        return
+    controls.words()["view"] = "worth"
+    launch(lambda: study.beside(known), known, "beside", 2 * known.updates)
+
+
+def command(name: str) -> None:
+    """Passes a command on to the job."""
+    controls.touch()
+    if live.mine(shown := job()):
+        getattr(shown, name)()
+        shown.wait()
+
+
+def take_preset() -> None:
+    """Takes over all settings of the search that was picked, and starts it."""
+    controls.touch()
+    name = st.session_state["w_search"]
+    if name is None or controls.stale("w_search"):
+        return
+    preset = SEARCHES[name]
+    controls.replace_words(
+        preset.plan.config.to_query() | dict(preset.search), PAGE, ("view", "across", "up")
+    )
+    start()
+
+
+def presets() -> None:
+    """The menu of searches."""
+    controls.show("w_search", _preset())
+    st.selectbox(
+        "Preset",
+        list(SEARCHES),
+        key="w_search",
+        format_func=lambda name: SEARCHES[name].title,
+        placeholder="Your own settings",
+        on_change=take_preset,
+    )
+
+
+def _preset() -> str | None:
+    try:
+        asked = plan()
+    except ValueError:
+        return None
+    return next((name for name, preset in SEARCHES.items() if preset.plan == asked), None)
+
+
+def actions(config: Config) -> None:
+    """What can be done: start and steer, and what is searched."""
+    shown = job()
+    going = live.mine(shown) and not shown.over
+    paused = going and shown.state == jobs.PAUSED
+    with st.container(horizontal=True, gap="small", vertical_alignment="bottom", key="actions"):
+        st.button(
+            _start_words(),
+            icon=":material/play_arrow:",
+            type="primary",
+            key="start",
+            on_click=start,
+            disabled=going,
+        )
+        st.button(
+            "Resume" if paused else "Pause",
+            icon=":material/resume:" if paused else ":material/pause:",
+            key="pause",
+            on_click=command,
+            args=("resume" if paused else "pause",),
+            disabled=not going,
+        )
+        st.button(
+            "Stop", icon=":material/stop:", key="stop", on_click=command, args=("stop",), disabled=not going
+        )
+        st.button(
+            f"{MORE} more",
+            icon=":material/add:",
+            key="more",
+            on_click=more,
+            disabled=not live.mine(shown) or search() is None,
+            help="Makes this search longer; the best are checked anew in the end.",
+        )
+        st.button(
+            "Random and grid beside it",
+            icon=":material/stacked_line_chart:",
+            key="beside",
+            on_click=beside,
+            disabled=shown is None,
+            help="Two other searches with the same budget: did the Bayesian one help here?",
+        )
+        with st.popover("What is searched", icon=":material/tune:"):
+            spaces.editor(config)
+        with st.popover("Budget", icon=":material/timer:"):
+            for word in ("trials", "seeds", "round"):
+                controls.control(word, PAGE[word])
+            controls.pick("sampler", list(SAMPLERS), SAMPLERS.__getitem__, value("sampler"), _sampled)
+            controls.control("exact", PAGE["exact"])
+
+
+def _sampled(word: str, name: str) -> None:
+    controls.words()[word] = name
+
+
+def _start_words() -> str:
+    """What Start would do now."""
+    shown, found, known = job(), search(), shown_plan()
+    try:
+        asked = plan()
+    except ValueError:
+        return "Start"
+    if shown is None or known is None or found is None or not shown.over:
+        return "Start"
+    if found.active and same(asked, known):
+        return "Go on"
+    return "Go on in these ranges" if moved(asked, known) else "Start"
+
+
+def panel() -> None:
+    """Progress, verdict, history, curves and the view; the same elements whatever the state."""
+    shown, found, known = job(), search(), shown_plan()
+    frame = found.table() if found else None
+    if found is not None and shown.pace and not found.searching:
+        shown.set_pace(None)  # what is left is training, not looking on
+    st.progress(study.fraction(shown), text=_progress(shown))
+    with st.container(key="verdict"):
+        st.markdown(
+            study.verdict(shown, frame) if shown else "Press Start: 20 settings are tried, 4 runs each."
+        )
+    left, right = st.columns([3, 2])
+    with left:
+        study.history(found, known, frame, _beside(), HEIGHT)
+    with right:
+        study.curves(found, frame, HEIGHT)
+    controls.segments("view", PAGE["view"], VIEWS.__getitem__)
+    study.view(value("view"), found, frame, {word: job(word) for word in ("beside", "truth")})
+
+
+def _beside() -> dict[str, pd.DataFrame]:
+    other = job("beside")
+    if other is None or other.training is None or other.subject != shown_plan():
+        return {}
+    return {name: each.table() for name, each in other.training.searches.items()}
+
+
+def _progress(shown: jobs.Job | None) -> str:
+    if shown is None:
+        return "Ready"
+    try:
+        other = shown.over and not (same(plan(), shown.subject) or moved(plan(), shown.subject))
+    except ValueError:
+        other = False
+    return study.progress(shown, other)
+
+
+def main() -> None:
+    """The page."""
+    wrong = controls.read_link(PAGE)
+    config = controls.config()
+    if controls.words().pop("run", "false") == "true":
+        start()
+    if (name := controls.words().get("study")) and job() is None:
+        study.open_shared(name)
+    followed = [job(word) for word in ("tune", "beside", "truth")]
+    for each in followed:
+        if each is not None:
+            live.watch(each)
+    with st.sidebar:
+        presets()
+        problem(config, lambda word, new: None)
+    st.markdown("**Tune** · which values should I use?")
+    controls.complain(st.session_state.get("wrong", wrong))
+    actions(config)
+    live.follow(followed[0], panel, *followed[1:])
+    if name := _preset():
+        st.caption(f"**What to notice** {SEARCHES[name].look}")
+    controls.write_link(PAGE)
+
+
+main()

@@ -1,0 +1,440 @@
+"""The surrogate: scikit-learn's Gaussian process, the most probable one, and improvement as it is."""
+
+import mpmath
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.integrate import quad
+from scipy.optimize import minimize_scalar
+from scipy.stats import qmc
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern
+
+from core.search import process as module
+from core.search.importance import total_shares
+from core.search.process import (
+    APART,
+    NoProcess,
+    Process,
+    best_value,
+    cholesky,
+    expected_improvement,
+    fit,
+    lattice,
+    log_expected_improvement,
+    negative_log_posterior,
+    propose,
+)
+
+Array = np.ndarray
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def known(n: int = 12, d: int = 3, seed: int = 0) -> Process:
+    """A process with fixed hyperparameters on random data with noise that differs between points."""
+    g = rng(seed)
+    noise = g.uniform(0.0, 0.1, n)
+    return Process(g.random((n, d)), g.standard_normal(n), noise, g.uniform(0.2, 2.0, d), 1.7, 0.01, 0.4)
+
+
+def oracle(process: Process) -> GaussianProcessRegressor:
+    kernel = ConstantKernel(process.amplitude, "fixed") * Matern(process.scales, "fixed", nu=2.5)
+    alpha = process.noise + process.extra
+    found = GaussianProcessRegressor(kernel, alpha=alpha, optimizer=None)
+    return found.fit(process.points, process.values - process.mean)
+
+
+def valley(points: Array) -> Array:
+    return 3.0 + np.sin(4.0 * points[:, 0]) + (points[:, 1] - 0.4) ** 2
+
+
+# The process
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (12, 3), (60, 5)])
+def test_the_posterior_is_scikit_learns(n: int, d: int) -> None:
+    process = known(n, d)
+    at = rng(1).random((40, d))
+    mean, covariance = oracle(process).predict(at, return_cov=True)
+    assert process.posterior(at)[0] == pytest.approx(mean + process.mean, abs=1e-8)
+    assert process.posterior(at)[1] == pytest.approx(np.sqrt(np.diag(covariance)), abs=1e-8)
+    assert process.joint(at)[0] == pytest.approx(mean + process.mean, abs=1e-8)
+    assert process.joint(at)[1] == pytest.approx(covariance, abs=1e-8)
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (12, 3), (60, 5)])
+def test_the_likelihood_is_scikit_learns(n: int, d: int) -> None:
+    process = known(n, d)
+    assert process.log_likelihood == pytest.approx(oracle(process).log_marginal_likelihood(), abs=1e-8)
+
+
+def test_believing_a_point_is_to_observe_its_mean() -> None:
+    process = known()
+    at, place = rng(1).random((30, 3)), np.array([[0.3, 0.6, 0.2]])
+    believed = process.believing(place)
+    assert believed.posterior(at)[0] == pytest.approx(process.posterior(at)[0], abs=1e-9)
+    _, joint = process.joint(np.vstack([place, at]))
+    explained = joint[0, 1:] ** 2 / (joint[0, 0] + process.extra)
+    left = np.diag(joint)[1:] - explained
+    assert believed.posterior(at)[1] == pytest.approx(np.sqrt(left), abs=1e-8)
+    one_by_one = believed.believing(at[:1]).posterior(at)[1]
+    assert one_by_one == pytest.approx(
+        process.believing(np.vstack([place, at[:1]])).posterior(at)[1], abs=1e-8
+    )
+
+
+def test_a_spoilt_diagonal_is_raised_by_as_little_as_will_do() -> None:
+    ones = np.ones((4, 4))
+    factor = cholesky(ones)
+    assert factor @ factor.T == pytest.approx(ones, abs=1e-9)
+    good = known().joint(rng().random((5, 3)))[1]
+    assert cholesky(good) == pytest.approx(np.linalg.cholesky(good), abs=1e-12)
+    with pytest.raises(NoProcess, match="covariance must be positive definite"):
+        cholesky(-np.eye(3))
+
+
+# The fit
+
+
+def problem(n: int = 15, d: int = 3) -> tuple[Array, Array, Array, Array]:
+    """Points, squared differences, values of mean 0 and spread 1, noise."""
+    points = rng(2).random((n, d))
+    values = points @ np.arange(1.0, d + 1.0) + 0.1 * rng(3).standard_normal(n)
+    values = (values - values.mean()) / values.std()
+    return points, (points.T[:, :, None] - points.T[:, None]) ** 2, values, rng(4).uniform(0.0, 0.05, n)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_slope_of_what_is_minimised_is_that_of_finite_differences(seed: int) -> None:
+    _, squares, values, noise = problem()
+    at, step = rng(seed).uniform(-3.0, 1.0, 5), 1e-5
+    gradient = negative_log_posterior(at, squares, values, noise)[1]
+    for k, unit in enumerate(np.eye(5)):
+        above = negative_log_posterior(at + step * unit, squares, values, noise)[0]
+        below = negative_log_posterior(at - step * unit, squares, values, noise)[0]
+        assert gradient[k] == pytest.approx((above - below) / (2.0 * step), rel=1e-6, abs=1e-7)
+
+
+def test_what_is_minimised_is_likelihood_and_priors() -> None:
+    points, squares, values, noise = problem()
+
+    def expected(logs: Array) -> float:
+        def cost(mean: float) -> float:
+            hyper = np.exp(logs)
+            process = Process(points, values, noise, hyper[:3], hyper[3], hyper[4], mean)
+            return -oracle(process).log_marginal_likelihood() - stats.norm.logpdf(mean)
+
+        medians, spreads = np.log([*[0.5 * 3**0.5] * 3, 1.0, 1e-4]), [1.0, 1.0, 1.0, 1.5, 3.0]
+        prior = stats.norm.logpdf(logs, medians, spreads).sum()
+        return minimize_scalar(cost, bounds=(-5, 5), method="bounded", options={"xatol": 1e-9}).fun - prior
+
+    one, other = rng(0).uniform(-2.0, 1.0, 5), rng(1).uniform(-2.0, 1.0, 5)
+    found = [negative_log_posterior(at, squares, values, noise)[0] for at in (one, other)]
+    assert found[0] - found[1] == pytest.approx(expected(one) - expected(other), abs=1e-6)
+
+
+def test_the_fit_is_the_most_probable_of_many() -> None:
+    points, squares, values, noise = problem()
+    process = fit(points, values, noise)
+    logs = np.log([*process.scales, process.amplitude, process.extra])
+    least, slope = negative_log_posterior(logs, squares, values, noise)
+    assert np.abs(slope).max() < 1e-2
+    draws = logs + rng(0).normal(0.0, 2.0, (300, 5))
+    assert least < min(negative_log_posterior(at, squares, values, noise)[0] for at in draws)
+
+
+def test_the_fit_finds_what_matters_and_how_much_noise_there_is() -> None:
+    g = rng(0)
+    points = g.random((120, 3))
+    clean = np.sin(6.0 * points[:, 0])
+    process = fit(points, clean + 0.2 * g.standard_normal(120))
+    assert process.scales[0] < 0.3 * process.scales[1:].min()
+    assert 0.15 < np.sqrt(process.extra) < 0.25
+    assert fit(points, clean).extra < 1e-5
+    told = fit(points, clean + 0.2 * g.standard_normal(120), np.full(120, 0.04))
+    assert told.extra < 0.01
+    mean, deviation = told.posterior(points)
+    inside = np.abs(mean - clean) < 2.0 * deviation
+    assert inside.mean() > 0.85
+
+
+def test_a_unit_changes_nothing_but_the_numbers() -> None:
+    points, _, values, noise = problem()
+    plain, other = fit(points, values, noise), fit(points, 1e-3 * values + 70.0, 1e-6 * noise)
+    at = rng(1).random((20, 3))
+    assert other.posterior(at)[0] == pytest.approx(1e-3 * plain.posterior(at)[0] + 70.0, abs=1e-6)
+    assert other.posterior(at)[1] == pytest.approx(1e-3 * plain.posterior(at)[1], rel=1e-3)
+    assert propose(other, rng()).point == pytest.approx(propose(plain, rng()).point, abs=0.02)
+
+
+def test_noise_that_is_unknown_is_no_noise_that_is_known() -> None:
+    points, _, values, _ = problem()
+    nothing, unknown = fit(points, values), fit(points, values, np.full(15, np.nan))
+    assert unknown.extra == nothing.extra
+    assert (unknown.noise == 0.0).all()
+
+
+def test_repeats_are_averaged_by_their_noise() -> None:
+    g = rng(0)
+    spread = np.column_stack([np.linspace(0.0, 1.0, 6)] * 2)
+    points = np.vstack([spread, np.tile([[0.9, 0.1]], (40, 1))])
+    noise = np.array([1e-6] * 6 + [0.25] * 20 + [4.0] * 20)
+    values = np.append(10.0 * g.standard_normal(6), 2.0 + np.sqrt(noise[6:]) * g.standard_normal(40))
+    process = fit(points, values, noise)
+    weights = 1.0 / (noise[6:] + process.extra)
+    (mean,), (deviation,) = process.posterior(points[-1:])
+    assert mean == pytest.approx(weights @ values[6:] / weights.sum(), abs=0.01)
+    assert deviation == pytest.approx(weights.sum() ** -0.5, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("points", "values"),
+    [
+        (np.array([[0.5, 0.5]]), np.array([3.0])),
+        (rng().random((6, 2)), np.full(6, -2.5)),
+        (np.full((6, 2), 0.25), np.arange(6.0)),
+        (np.full((6, 2), 0.25), np.full(6, 1e6)),
+        (np.repeat(rng().random((4, 2)), 3, axis=0), np.repeat(np.arange(4.0), 3)),
+    ],
+    ids=["one point", "all equal", "one place", "one place, all equal", "each thrice"],
+)
+def test_data_that_say_little_still_make_a_process(points: Array, values: Array) -> None:
+    process = fit(points, values)
+    mean, deviation = process.posterior(np.vstack([points, rng(1).random((50, 2))]))
+    assert np.isfinite([mean, deviation]).all()
+    assert mean[0] == pytest.approx(
+        values[: len(points)][(points == points[0]).all(1)].mean(), rel=0.05, abs=0.05
+    )
+    assert deviation[len(points) :].max() > deviation[0]
+    found = propose(process, rng())
+    assert np.isfinite(found.point).all()
+    assert found.improvement > 0.0
+    assert np.abs(found.point - points).max(1).min() >= APART
+
+
+def test_five_hundred_points_are_fitted_from_earlier_ones() -> None:
+    points = rng().random((500, 3))
+    values = valley(points) + 0.1 * rng(1).standard_normal(500)
+    process = fit(points, values, begin=fit(points[:100], values[:100]))
+    assert np.sqrt(process.extra) == pytest.approx(0.1, rel=0.15)
+    at = rng(2).random((100, 3))
+    assert process.posterior(at)[0] == pytest.approx(valley(at), abs=0.1)
+
+
+def test_a_beginning_is_the_only_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    points, _, values, noise = problem()
+    begin = fit(points, 5.0 * values, 25.0 * noise)
+    starts = []
+
+    def spied(function: object, start: Array, *rest: object, **options: object) -> object:
+        starts.append(start)
+        return minimize(function, start, *rest, **options)
+
+    minimize = module.minimize
+    monkeypatch.setattr(module, "minimize", spied)
+    again = fit(points, 5.0 * values, 25.0 * noise, begin)
+    assert len(starts) == 1
+    assert np.exp(starts[0][:3]) == pytest.approx(begin.scales)
+    assert np.exp(starts[0][3:]) == pytest.approx([begin.amplitude / 25.0, begin.extra / 25.0])
+    assert again.amplitude == pytest.approx(begin.amplitude, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("points", "values", "noise", "text"),
+    [
+        (np.zeros((0, 2)), np.zeros(0), None, "points must be .* in the unit cube"),
+        (np.array([[1.5]]), np.zeros(1), None, r"points must be .*\[1.5, 1.5\]"),
+        (np.array([[np.nan]]), np.zeros(1), None, "points must be"),
+        (np.zeros(3), np.zeros(3), None, "points must be"),
+        (np.zeros((2, 1)), np.array([1.0, np.inf]), None, "values must be 2 finite numbers"),
+        (np.zeros((2, 1)), np.zeros(3), None, r"values must be 2 .* shape \(3,\)"),
+        (np.zeros((2, 1)), np.zeros(2), np.array([0.1, -0.1]), "noise must be 2 finite variances"),
+        (np.zeros((2, 1)), np.zeros(2), np.array([0.1, np.inf]), "noise must be 2 finite variances"),
+        (np.zeros((2, 1)), np.zeros(2), np.zeros(3), "noise must be 2"),
+    ],
+)
+def test_data_that_cannot_be_say_what_would_be_good(
+    points: Array, values: Array, noise: Array | None, text: str
+) -> None:
+    with pytest.raises(NoProcess, match=text):
+        fit(points, values, noise)
+
+
+# Improvement
+
+
+@pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (1.5, 0.7), (-2.0, 0.3), (0.5, 2.0), (3.0, 0.6)])
+def test_expected_improvement_is_the_integral(mean: float, deviation: float) -> None:
+    def gain(f: float) -> float:
+        return (0.2 - f) * stats.norm.pdf(f, mean, deviation)
+
+    integral = quad(gain, mean - 12.0 * deviation, 0.2, points=[min(mean, 0.1)], epsabs=0, epsrel=1e-11)[0]
+    found = expected_improvement(np.array([mean]), np.array([deviation]), 0.2)
+    assert found == pytest.approx(integral, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    "z", [30, 5, 1, 0, -0.5, -0.999, -1, -1.001, -5, -10, -40, -300, -999, -1001, -1e5, -1e8, -1e12]
+)
+def test_the_logarithm_of_improvement_is_exact_far_out(z: float) -> None:
+    with mpmath.workdps(60):
+        at = mpmath.mpf(z)
+        # erfc by its asymptotic series cancels: enough digits for the far tail
+        with mpmath.workdps(60 + 2 * int(np.log10(abs(z) + 1.0)) * 2):
+            h = mpmath.npdf(at) + at * mpmath.erfc(-at / mpmath.sqrt(2)) / 2
+            exact = float(mpmath.log(h) + mpmath.log(mpmath.mpf("0.25")))
+    found = float(log_expected_improvement(np.array(-0.25 * z), np.array(0.25), 0.0))
+    assert found == pytest.approx(exact, rel=1e-12, abs=3e-10)
+
+
+def test_what_is_certain_improves_by_what_it_is_better() -> None:
+    mean, deviation = np.array([1.0, 3.0, 2.0]), np.zeros(3)
+    assert expected_improvement(mean, deviation, 2.0).tolist() == [1.0, 0.0, 0.0]
+    assert log_expected_improvement(mean, deviation, 2.0).tolist() == [0.0, -np.inf, -np.inf]
+    tiny = log_expected_improvement(np.array([0.0, 1.0]), np.array([1e-300, 1e-3]), 0.5)
+    assert tiny[0] == pytest.approx(np.log(0.5))
+    assert -1.3e5 < tiny[1] < -1.2e5
+
+
+def test_the_best_is_what_is_believed_and_not_the_luckiest() -> None:
+    g = rng(1)
+    points, values = g.random((50, 2)), g.standard_normal(50)  # all noise
+    process = fit(points, values, np.ones(50))
+    assert values.min() < -2.0
+    assert best_value(process) == pytest.approx(0.0, abs=0.5)
+    assert best_value(process) == process.posterior(points)[0].min()
+
+
+# The proposal
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_point_of_a_fine_grid_promises_more_than_the_proposal(seed: int) -> None:
+    points = rng(seed).random((9, 2))
+    process = fit(points, valley(points))
+    found = propose(process, rng(seed))
+    side = np.linspace(0.0, 1.0, 201)
+    grid = np.stack(np.meshgrid(side, side), -1).reshape(-1, 2)
+    gains = expected_improvement(*process.posterior(grid), best_value(process))
+    assert found.improvement > 0.99 * gains.max()
+    mean, deviation = process.posterior(found.point[None])
+    assert [found.mean, found.deviation] == [mean[0], deviation[0]]
+    assert found.best == best_value(process)
+    assert found.improvement == expected_improvement(mean, deviation, found.best)[0]
+
+
+def test_a_proposal_is_as_good_as_finer_steps_make_it() -> None:
+    points = rng(5).random((12, 3))
+    process = fit(points, valley(points))
+    found = propose(process, rng())
+    near = np.clip(found.point + 0.003 * rng(1).standard_normal((4000, 3)), 0.0, 1.0)
+    assert found.improvement > 0.999 * expected_improvement(*process.posterior(near), found.best).max()
+
+
+def test_the_plain_improvement_proposes_the_same_until_it_is_too_small_to_be_a_number() -> None:
+    points = rng(0).random((10, 2))
+    process = fit(points, valley(points))
+    assert propose(process, rng(), log=False).point.tolist() == propose(process, rng()).point.tolist()
+    hopeless = best_value(process) - 60.0 * np.sqrt(process.amplitude)
+    by_log, by_plain = (propose(process, rng(), hopeless, log) for log in (True, False))
+    chance = [
+        float(log_expected_improvement(np.array(p.mean), np.array(p.deviation), hopeless))
+        for p in (by_log, by_plain)
+    ]
+    assert by_plain.improvement == 0.0
+    assert chance[0] > chance[1] + 100.0
+
+
+def test_what_an_improvement_is_measured_from_can_be_said() -> None:
+    points = rng(0).random((10, 2))
+    process = fit(points, valley(points))
+    assert propose(process, rng(), best=10.0).best == 10.0
+    assert propose(process, rng(), best=10.0).improvement > 6.0
+
+
+def test_no_known_point_is_asked_again_while_there_is_another() -> None:
+    points = np.linspace(0.0, 1.0, 30)[:, None] ** 2
+    values = 1.0 - points[:, 0]
+    process = fit(points, values)  # the best lies at a corner that is known
+    for seed in range(5):
+        found = propose(process, rng(seed)).point
+        assert np.abs(found - points).max(1).min() >= APART
+        process = process.believing(found[None])
+        points = process.points
+
+    def coarse(at: Array) -> Array:
+        return np.round(at * 2.0) / 2.0
+
+    known_two = fit(np.array([[0.0], [1.0]]), np.array([1.0, 0.0]))
+    assert propose(known_two, rng(), snap=coarse).point == [0.5]
+    assert propose(known_two.believing(np.array([[0.5]])), rng(), snap=coarse).point in ([0.0], [0.5], [1.0])
+
+
+def test_a_proposal_depends_on_its_generator_alone() -> None:
+    process = fit(rng(0).random((10, 2)), valley(rng(0).random((10, 2))))
+    before = np.random.get_state()[1].tolist()
+    assert propose(process, rng(3)).point.tolist() == propose(process, rng(3)).point.tolist()
+    assert np.random.get_state()[1].tolist() == before
+
+
+@pytest.mark.parametrize(("d", "factor"), [(1, 0.2), (2, 0.2), (3, 0.2), (6, 1.0), (8, 1.0)])
+def test_the_candidates_are_spread_more_evenly_than_at_random(d: int, factor: float) -> None:
+    made = [qmc.discrepancy(lattice(512, d, rng(s))) for s in range(3)]
+    drawn = [qmc.discrepancy(rng(s).random((512, d))) for s in range(3)]
+    assert max(made) < factor * min(drawn)
+    assert lattice(5, d, rng(0)).tolist() != lattice(5, d, rng(1)).tolist()
+
+
+# The shares
+
+
+def test_the_shares_of_a_sum_are_those_of_its_terms() -> None:
+    points = lattice(60, 3, rng())
+    share, deviation = total_shares(fit(points, points @ [1.0, 2.0, 3.0]), rng())
+    assert share == pytest.approx(np.array([1.0, 4.0, 9.0]) / 14.0, abs=0.03)
+    assert deviation.max() < 0.01
+
+
+def test_the_shares_of_a_product_are_those_of_the_closed_form() -> None:
+    # Sobol's g-function without its kinks: Π (1 + c (12 (x - 1/2)²- 1)) has V_k = c² 4/5 per factor.
+    points = lattice(150, 3, rng())
+    parts = 1.0 + np.array([0.8, 0.5, 0.0]) * (12.0 * (points - 0.5) ** 2 - 1.0)
+    share, deviation = total_shares(fit(points, parts.prod(1)), rng())
+    of = 0.8 * np.array([0.8, 0.5, 0.0]) ** 2
+    total = np.prod(1.0 + of) - 1.0
+    exact = of * np.prod(1.0 + of) / (1.0 + of) / total
+    assert share == pytest.approx(exact, abs=0.05)
+    assert share.sum() > 1.05
+    assert deviation.max() < 0.03
+
+
+def test_the_shares_of_ishigami_are_the_closed_form() -> None:
+    points = lattice(250, 3, rng())
+    x = np.pi * (2.0 * points - 1.0)
+    values = np.sin(x[:, 0]) + 7.0 * np.sin(x[:, 1]) ** 2 + 0.1 * x[:, 2] ** 4 * np.sin(x[:, 0])
+    share, _ = total_shares(fit(points, values), rng())
+    assert share == pytest.approx([0.5576, 0.4424, 0.2437], abs=0.06)
+
+
+def test_the_error_bars_of_shares_hold_what_few_points_do_not_tell() -> None:
+    def shares(n: int, seed: int) -> tuple[Array, Array]:
+        points = rng(seed).random((n, 3))
+        return total_shares(fit(points, np.sin(5.0 * points[:, 0]) + points[:, 1] ** 2), rng(seed))
+
+    few, many = [shares(8, s) for s in range(5)], [shares(40, s) for s in range(5)]
+    assert np.mean([d for _, d in few]) > 3.0 * np.mean([d for _, d in many])
+    truth = np.mean([share for share, _ in many], axis=0)
+    off = np.array([np.abs(share - truth) / np.maximum(deviation, 0.02) for share, deviation in few])
+    assert np.median(off) < 2.0
+
+
+def test_shares_of_one_point_or_of_a_constant_are_unsure_shares() -> None:
+    for process in (fit(np.array([[0.5, 0.5]]), np.ones(1)), fit(rng().random((5, 2)), np.ones(5))):
+        share, deviation = total_shares(process, rng())
+        assert ((share >= 0.0) & (share <= 1.0)).all()
+        assert deviation.min() > 0.1
+    again = total_shares(process, rng())
+    assert again[0].tolist() == share.tolist()

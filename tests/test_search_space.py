@@ -1,0 +1,210 @@
+"""Spaces and plans: what is searched, how it is written, and what is refused."""
+
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+
+from core.config import Config
+from core.datasets import from_table
+from core.optimizers import OPTIMIZERS
+from core.registry import OutOfRange, UnknownName
+from core.search.plan import SAMPLERS, BadPlan, Plan, fingerprint, from_text, to_text
+from core.search.space import USUAL, BadSpace, Range, Ranges, Space, numbers, usual, usual_range
+from core.searches import SEARCHES
+
+ROOT = Path(__file__).parents[1]
+MOMENTUM = Config.from_query({"dataset": "boston", "epochs": "10"})
+SGD = MOMENTUM.but(optimizer="sgd")
+RANGES = [usual_range(word) for word in USUAL] + [Range("batch_size", 1, 100, "linear")]
+each_range = pytest.mark.parametrize("r", RANGES, ids=lambda r: f"{r.word}-{r.scale}")
+
+
+@each_range
+def test_a_place_between_the_ends_and_its_value_are_one_another_s_inverse(r: Range) -> None:
+    for unit in np.linspace(0, 1, 23):
+        assert r.unit(r.between(unit)) == pytest.approx(unit, abs=1e-9)
+    assert r.between(0) == pytest.approx(r.low)
+    assert r.between(1) == pytest.approx(r.high)
+
+
+def test_half_way_is_the_geometric_mean_on_a_logarithmic_scale_of_the_value_or_of_its_rest() -> None:
+    assert Range("learning_rate", 1e-4, 1e-1).between(0.5) == pytest.approx(math.sqrt(1e-5))
+    assert Range("momentum", 0.0, 0.99, "rest").between(0.5) == pytest.approx(0.9)
+    assert Range("dampening", 0.0, 0.9, "linear").between(0.5) == pytest.approx(0.45)
+
+
+@each_range
+def test_what_is_trained_is_what_a_person_reads_and_lies_in_the_range(r: Range) -> None:
+    for unit in np.random.default_rng(0).random(50):
+        value = r.at(unit)
+        assert r.holds(value)
+        assert r.tidy(value) == value
+        rest = 1 - value if r.scale == "rest" else value
+        assert float(f"{rest:.4g}") == pytest.approx(rest, rel=1e-7) or value in (r.low, r.high)
+
+
+@each_range
+def test_a_trial_s_parameter_and_the_value_that_is_trained_go_into_each_other(r: Range) -> None:
+    for unit in (0.0, 0.3, 1.0):
+        value = r.at(unit)
+        assert r.value(r.raw(value)) == pytest.approx(value, rel=1e-9)
+        assert r.distribution()._contains(r.raw(value))
+
+
+def test_batch_sizes_are_whole_and_searched_as_floats_where_the_scale_is_logarithmic() -> None:
+    r = usual_range("batch_size")
+    assert isinstance(r.at(0.31), int)
+    assert isinstance(r.distribution(), optuna.distributions.FloatDistribution)
+    linear = Range("batch_size", 1, 100, "linear").distribution()
+    assert linear == optuna.distributions.IntDistribution(1, 100)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "scale", "said"),
+    [
+        (0.1, 0.1, "log", "empty"),
+        (0.1, 0.01, "log", "from the smaller to the larger"),
+        (0.0, 0.1, "log", "begin above 0, as at 0.0001"),
+        (0.5, 1.0, "rest", "end below 1"),
+        (math.nan, 1.0, "log", "must be numbers"),
+        (0.0, math.inf, "linear", "must be numbers"),
+        (0.1, 0.2, "cubic", "log, linear, rest"),
+    ],
+)
+def test_a_range_that_cannot_be_is_told_with_what_came(
+    low: float, high: float, scale: str, said: str
+) -> None:
+    with pytest.raises(BadSpace, match=said) as told:
+        Range("learning_rate", low, high, scale)
+    assert "learning_rate" in str(told.value)
+
+
+def test_without_ranges_the_usual_ones_of_the_rule_are_searched() -> None:
+    assert Space().of(MOMENTUM).words == ("learning_rate", "batch_size", "momentum")
+    assert Space().of(SGD).words == ("learning_rate", "batch_size")
+    assert Space().of(MOMENTUM.but(optimizer="adam")).words == ("learning_rate", "batch_size", "beta1")
+
+
+def test_bounds_by_word_take_the_usual_scale() -> None:
+    space = Space(learning_rate=(1e-3, 1), momentum=(0.5, 0.9))
+    assert space.ranges == (Range("learning_rate", 1e-3, 1), Range("momentum", 0.5, 0.9, "rest"))
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_number_of_every_rule_can_be_searched(name: str) -> None:
+    config = MOMENTUM.but(optimizer=name)
+    for word in numbers(config):
+        space = Space(usual_range(word)).of(config)
+        tried = space.config(config, space.at([0.37]))
+        assert getattr(tried, word) == space.ranges[0].at(0.37)
+    assert {word for word in usual(config).words} <= set(numbers(config))
+
+
+def test_a_number_that_the_rule_does_not_have_is_refused_with_those_that_it_has() -> None:
+    with pytest.raises(
+        BadSpace, match=r"momentum cannot be searched with SGD; what can: learning_rate, batch"
+    ):
+        Space(momentum=(0, 0.9)).of(SGD)
+    with pytest.raises(BadSpace, match="colour cannot be searched"):
+        Space(colour=(0, 1))
+    with pytest.raises(BadSpace, match=r"learning_rate must be a number in \[1e-08, 10000\]"):
+        Space(learning_rate=(1e-12, 0.1)).of(SGD)
+    with pytest.raises(BadSpace, match=r"two numbers, such as"):
+        Space(learning_rate=(1,))  # type: ignore[arg-type]
+    with pytest.raises(BadSpace, match="stands twice"):
+        Space(usual_range("learning_rate"), learning_rate=(1e-3, 1))
+    with pytest.raises(BadSpace, match="At most 6 numbers"):
+        Space(*(usual_range(word) for word in list(USUAL)[:7]))
+
+
+def test_a_space_is_the_same_after_a_link() -> None:
+    record = Ranges()
+    for space in (Space(), Space(learning_rate=(1e-3, 1)), Space(*RANGES[:3]).linear()):
+        assert record.parse("space", record.text(space)) == space
+    with pytest.raises(BadSpace, match="such as learning_rate:0.0001:0.1"):
+        record.parse("space", "learning_rate")
+    with pytest.raises(BadSpace):
+        record.parse("space", "learning_rate:a:b")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"trials": 0}, r"trials must be a whole number in \[1, 1000\], got 0"),
+        ({"trials": 100_000}, r"trials must be a whole number in \[1, 1000\], got 100000"),
+        ({"seeds": 0}, r"seeds must be a whole number in \[1, 16\]"),
+        ({"batch": 2.5}, "batch must be a whole number"),
+    ],
+)
+def test_a_budget_that_cannot_be_is_told_in_one_sentence(given: dict[str, float], said: str) -> None:
+    with pytest.raises(OutOfRange, match=said):
+        Plan(MOMENTUM, **given)  # type: ignore[arg-type]
+    with pytest.raises(UnknownName, match="Did you mean 'bayesian'"):
+        Plan(MOMENTUM, sampler="bayesan")
+
+
+def test_the_exact_tutorial_has_linear_scales_one_seed_and_one_setting_at_a_time() -> None:
+    plan = SEARCHES["tutorial"].plan
+    lr, batch = plan.space.ranges
+    assert (lr.low, lr.high, lr.scale) == (1e-4, 0.1, "linear")
+    assert (batch.low, batch.high, batch.scale, batch.integer) == (1, 100, "linear", True)
+    assert (plan.trials, plan.seeds, plan.batch, plan.exact) == (20, 1, 1, True)
+    config = plan.config
+    told = (
+        config.dataset.name,
+        config.model.name,
+        config.optimizer.name,
+        config.epochs,
+        config.valid_fraction,
+    )
+    assert told == ("boston", "linear", "sgd", 10, 0.2)
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_every_preset_is_a_search_with_a_reason(name: str) -> None:
+    preset = SEARCHES[name]
+    assert preset.plan.space.ranges
+    assert len(preset.look) > 40
+
+
+def test_a_plan_is_the_same_after_it_was_written_into_a_study() -> None:
+    for plan in (
+        Plan(MOMENTUM, sampler="tpe", seeds=2),
+        SEARCHES["tutorial"].plan,
+        SEARCHES["moons-adam"].plan,
+    ):
+        assert from_text(to_text(plan)) == plan
+
+
+def test_a_plan_for_other_data_or_of_another_app_is_refused() -> None:
+    text = to_text(Plan(MOMENTUM))
+    with pytest.raises(BadPlan, match="other data under the name 'boston'"):
+        from_text(text.replace(fingerprint(MOMENTUM.dataset), "0" * 12))
+    for bad in ("", "{}", "[]", '{"config": {"dataset": "no"}}'):
+        with pytest.raises(BadPlan, match="not made by this app"):
+            from_text(bad)
+
+
+def test_a_table_of_one_s_own_cannot_be_shared() -> None:
+    import pandas as pd
+
+    frame = pd.DataFrame({"a": np.arange(30.0), "b": np.arange(30.0) ** 2})
+    own = MOMENTUM.but(dataset=from_table(frame, target="b"))
+    with pytest.raises(BadPlan, match="is here only"):
+        to_text(Plan(own))
+
+
+def test_what_the_page_needs_before_it_draws_is_light() -> None:
+    heavy = "{'torch', 'pandas', 'optuna', 'scipy', 'sqlalchemy', 'altair'}"
+    code = f"import sys; import core.search, core.searches; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_samplers_have_titles() -> None:
+    assert set(SAMPLERS) == {"bayesian", "gp", "tpe", "sobol", "random", "grid"}

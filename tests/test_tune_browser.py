@@ -1,0 +1,167 @@
+"""The Tune page in a real browser: live and still, whatever a hurried person does while a search goes on."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.browser import MOUNTS, Visitor, app, launched
+
+LONG = "/tune?dataset=boston&model=mlp&epochs=60&trials=60&seeds=8&view=slices&run=1"
+SHORT = "/tune?dataset=boston&epochs=5&trials=8&seeds=2&run=1"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = launched(playwright)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("lab")
+    with app(MOMENTUM_LAB_DB=f"sqlite:///{folder / 'lab.db'}") as where:
+        yield where
+
+
+@pytest.fixture
+def visitor(browser: Browser) -> Iterator[Visitor]:
+    one = Visitor(browser)
+    yield one
+    one.context.close()
+    assert one.complaints == []
+
+
+def trial(visitor: Visitor) -> int:
+    """The number of the trial that the progress line tells."""
+    found = re.search(r"trial (\d+) of", visitor.progress())
+    return int(found[1]) if found else -1
+
+
+def searching(visitor: Visitor, address: str, ended: int = 4) -> None:
+    visitor.open(address + LONG)
+    visitor.until(lambda: "Searching" in visitor.progress() and trial(visitor) > ended, 90)
+
+
+def finished(visitor: Visitor, address: str, link: str = SHORT) -> None:
+    visitor.open(address + link)
+    visitor.until(lambda: visitor.progress().startswith("Finished"), 60)
+    visitor.settle()
+
+
+def test_charts_are_mounted_once_while_a_search_goes_on(visitor: Visitor, address: str) -> None:
+    searching(visitor, address)
+    page = visitor.page
+    page.wait_for_timeout(1500)
+    page.evaluate(MOUNTS)
+    charts, at = page.locator("svg.marks").count(), trial(visitor)
+    visitor.until(lambda: trial(visitor) > at + 4, 90)
+    assert page.evaluate("window.mounts") == 0
+    assert page.locator("svg.marks").count() == charts
+    visitor.button("stop").click()
+    visitor.until(lambda: "Stopped" in visitor.progress())
+
+
+def test_a_search_is_paused_resumed_stopped_and_goes_on(visitor: Visitor, address: str) -> None:
+    searching(visitor, address)
+    visitor.button("pause").click()
+    visitor.until(lambda: "Paused" in visitor.progress())
+    at = visitor.progress()
+    visitor.page.wait_for_timeout(1500)
+    assert visitor.progress() == at
+    visitor.button("pause").click()
+    visitor.until(lambda: "Searching" in visitor.progress())
+    visitor.button("stop").click()
+    visitor.until(lambda: "Stopped" in visitor.progress())
+    at = trial(visitor)
+    assert "Go on" in visitor.button("start").inner_text()
+    visitor.button("start").click()
+    visitor.until(lambda: "Searching" in visitor.progress() and trial(visitor) > at, 60)
+    visitor.button("stop").click()
+
+
+def test_a_search_goes_on_while_another_page_is_looked_at_and_after_a_reload(
+    visitor: Visitor, address: str
+) -> None:
+    searching(visitor, address)
+    job, at = visitor.link()["tune"], trial(visitor)
+    page = visitor.page
+    page.get_by_role("link", name="Stability").click()
+    page.wait_for_url("**/stability**")
+    visitor.settle()
+    page.get_by_role("link", name="Tune").click()
+    page.wait_for_url("**/tune**")
+    visitor.until(lambda: trial(visitor) > at, 60)
+    assert visitor.link()["tune"] == job
+    page.reload()
+    visitor.settle()
+    visitor.until(lambda: "Searching" in visitor.progress() and trial(visitor) > at + 1, 60)
+    visitor.button("stop").click()
+    visitor.until(lambda: "Stopped" in visitor.progress())
+
+
+def test_a_double_click_on_start_starts_one_search(visitor: Visitor, address: str) -> None:
+    visitor.open(address + SHORT.replace("&run=1", ""))
+    visitor.button("start").dblclick()
+    visitor.until(lambda: visitor.progress().startswith("Finished"), 60)
+    assert "8 trials" in visitor.progress()
+
+
+def test_two_visitors_search_at_once_and_each_sees_the_own(browser: Browser, address: str) -> None:
+    visitors = [Visitor(browser), Visitor(browser)]
+    for visitor, trials in zip(visitors, (8, 6), strict=True):
+        visitor.page.goto(address + SHORT.replace("trials=8", f"trials={trials}"))
+    for visitor, trials in zip(visitors, (8, 6), strict=True):
+        visitor.until(lambda v=visitor, n=trials: v.progress() == f"Finished · {n} trials", 90)
+        assert visitor.complaints == []
+        visitor.context.close()
+
+
+def test_a_click_on_a_map_queues_that_setting(visitor: Visitor, address: str) -> None:
+    finished(visitor, address)
+    page = visitor.page
+    chart = page.locator("svg.marks").nth(2)
+    chart.scroll_into_view_if_needed()
+    box = chart.locator(".mark-rect").first.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + box["width"] * 0.5, box["y"] + box["height"] * 0.5)
+    visitor.until(lambda: "Try learning rate" in visitor.button("try_cell").inner_text())
+    visitor.button("try_cell").click()
+    visitor.until(lambda: visitor.progress() == "Finished · 9 trials", 60)
+
+
+def test_a_point_of_the_history_is_picked_by_a_click(visitor: Visitor, address: str) -> None:
+    finished(visitor, address, SHORT + "&view=trials")
+    page = visitor.page
+    point = page.locator("svg.marks").first.locator(".mark-symbol path").first
+    point.click(force=True)
+    field = page.locator(".st-key-w_trial input")
+    visitor.until(lambda: field.input_value() == "Trial 1")
+
+
+def test_the_study_the_trials_and_the_code_can_be_taken_along(visitor: Visitor, address: str) -> None:
+    finished(visitor, address, SHORT + "&view=trials")
+    page = visitor.page
+    for label, ending in (("Best config", ".json"), ("Code", ".py"), ("Trials", ".csv"), ("Study", ".db")):
+        with page.expect_download() as download:
+            page.locator(f".st-key-get_{label.replace(' ', '-')} button").click()
+        assert download.value.suggested_filename.endswith(ending)
+        assert len(open(download.value.path(), "rb").read()) > 50  # noqa: SIM115
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_narrow_window_shows_everything_in_one_column(browser: Browser, address: str, dark: bool) -> None:
+    visitor = Visitor(browser, width=400, dark=dark)
+    finished(visitor, address)
+    page = visitor.page
+    page.wait_for_timeout(800)
+    rights = page.evaluate(
+        "[...document.querySelectorAll('svg.marks')].map(chart => chart.getBoundingClientRect().right)"
+    )
+    assert len(rights) == 6
+    assert max(rights) <= 400
+    assert visitor.complaints == []
+    visitor.context.close()

@@ -1,0 +1,311 @@
+"""The Tune page: what it draws is what the search has found, and what a hurried person does loses nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from core.config import Config
+from core.search import Plan
+from core.search.study import Search
+from core.searches import SEARCHES
+from pages import _live
+
+ROOT = Path(__file__).parents[1]
+VIEWS = ("maps", "slices", "parallel", "importances", "trials", "worth", "workers")
+
+
+@pytest.fixture(autouse=True)
+def _jobs_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    monkeypatch.setenv("MOMENTUM_LAB_DB", f"sqlite:///{tmp_path / 'lab.db'}")
+    yield
+    for job in list(_live.manager()._jobs.values()):
+        job.stop()
+
+
+def opened(**link: str) -> AppTest:
+    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    at.run()
+    at.query_params.clear()
+    for word, text in link.items():
+        at.query_params[word] = text
+    at.switch_page("pages/tune.py").run()
+    assert not at.exception, at.exception
+    return at
+
+
+def settled(at: AppTest, true: Callable[[], Any], seconds: float = 90.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, f"It did not happen in time: {progress(at)}"
+        time.sleep(0.1)
+        at.run()
+        assert not at.exception, at.exception
+
+
+def finished(**link: str) -> AppTest:
+    at = opened(**({"epochs": "3", "trials": "6", "seeds": "2", "run": "1"} | link))
+    settled(at, lambda: progress(at).startswith("Finished"))
+    return at
+
+
+def progress(at: AppTest) -> str:
+    return str(at.get("progress")[0].proto.text)
+
+
+def table(at: AppTest, place: int = 0) -> pd.DataFrame:
+    proto = at.get("vega_lite_chart")[place].proto
+    data = proto.data.data if proto.data.data else proto.datasets[0].data.data
+    return pa.ipc.open_stream(data).read_pandas()
+
+
+def said(at: AppTest) -> str:
+    return " ".join(str(m.value) for m in [*at.markdown, *at.caption, *at.error])
+
+
+def job(at: AppTest, word: str = "tune") -> Any:
+    return _live.manager().get(at.session_state["words"][word])
+
+
+def pick(at: AppTest, view: str) -> None:
+    at.segmented_control(key="w_view").set_value(view).run()
+    assert not at.exception, at.exception
+
+
+def test_a_link_runs_a_search_and_the_page_draws_what_it_found() -> None:
+    at = finished()
+    alone = Search(Plan(Config.from_query({"epochs": "3"}), trials=6, seeds=2))
+    while alone.active:
+        alone.advance()
+    rows = table(at).dropna(subset=["loss"])
+    expected = alone.table()
+    held = expected[expected["state"] == "finished"]
+    assert rows["loss"].to_numpy() == pytest.approx(10 ** held["score"].to_numpy())
+    assert rows["trial"].tolist() == (held["number"] + 1).tolist()
+    assert "Take learning rate" in said(at)
+    assert "fresh seeds" in said(at)
+
+
+def test_every_view_draws_before_a_search_while_it_goes_on_and_after() -> None:
+    at = opened(epochs="3", trials="8", seeds="2")
+    for view in VIEWS:
+        pick(at, view)
+    at.button(key="start").click().run()
+    for view in VIEWS:
+        pick(at, view)
+    settled(at, lambda: progress(at).startswith("Finished"))
+    for view in VIEWS:
+        pick(at, view)
+        assert at.session_state["words"]["view"] == view
+
+
+@pytest.mark.parametrize("name", ["tutorial", "tutorial-grid", "moons-adam"])
+def test_a_preset_is_the_search_that_it_says(name: str) -> None:
+    at = opened()
+    at.selectbox(key="w_search").set_value(name).run()
+    plan = SEARCHES[name].plan
+    assert job(at).subject == plan
+    assert at.selectbox(key="w_search").value == name
+    assert SEARCHES[name].look in said(at)
+
+
+@pytest.mark.parametrize(
+    ("link", "sentence"),
+    [
+        ({"trials": "0"}, "trials must be a whole number in [1, 1000], got 0."),
+        ({"trials": "100000"}, "trials must be a whole number in [1, 1000], got 100000."),
+        (
+            {"space": "learning_rate:0:0.1"},
+            "learning_rate is searched on a logarithmic scale, which has no 0",
+        ),
+        ({"space": "learning_rate:0.1:0.1"}, "learning_rate: its range is empty, got 0.1 to 0.1"),
+        ({"space": "learning_rate:0.1:0.01"}, "must go from the smaller to the larger, got 0.1 to 0.01"),
+        ({"space": "nonsense"}, "space must be of ranges such as learning_rate:0.0001:0.1"),
+        ({"sampler": "bayesan"}, "Did you mean 'bayesian'"),
+    ],
+)
+def test_a_bad_link_is_answered_in_a_sentence_and_the_rest_stays(link: dict[str, str], sentence: str) -> None:
+    at = opened(epochs="3", **link)
+    assert sentence in at.error[0].value
+    assert at.session_state["words"]["epochs"] == "3"
+    assert len(at.error) == 1
+
+
+def test_a_bad_end_typed_by_hand_is_refused_in_a_sentence_and_the_range_stays() -> None:
+    at = opened()
+    at.number_input(key="w_space_learning_rate_low").set_value(0.5).run()
+    assert "must go from the smaller to the larger, got 0.5 to 0.1" in at.error[0].value
+    assert at.number_input(key="w_space_learning_rate_low").value == 1e-4
+    at.number_input(key="w_space_learning_rate_high").set_value(0.05).run()
+    assert not at.error
+    assert at.session_state["words"]["space"].startswith("learning_rate:0.0001:0.05,")
+
+
+def test_any_number_of_the_rule_can_be_ticked_in_and_the_last_one_stays() -> None:
+    at = opened()
+    at.checkbox(key="w_space_weight_decay_on").check().run()
+    time.sleep(1.1)  # what a widget says within a second of being drawn may be an echo
+    assert at.session_state["words"]["space"].endswith("weight_decay:1e-06:0.1")
+    for word in ("weight_decay", "momentum", "batch_size"):
+        at.checkbox(key=f"w_space_{word}_on").uncheck().run()
+    at.checkbox(key="w_space_learning_rate_on").uncheck().run()
+    assert "needs at least one number" in at.error[0].value
+    assert at.session_state["words"]["space"] == "learning_rate:0.0001:0.1"
+
+
+def test_when_all_trials_diverge_the_page_says_so() -> None:
+    at = finished(space="learning_rate:100:1000")
+    assert "All 6 settings tried so far diverged on some seed. Search smaller learning rates." in said(at)
+    assert set(table(at)["lost"].dropna()) == {1.0}
+    for view in VIEWS:
+        pick(at, view)
+
+
+def test_stop_keeps_what_there_is_and_start_goes_on() -> None:
+    at = opened(epochs="30", trials="40", seeds="4", run="1")
+    settled(at, lambda: job(at).training is not None and job(at).training.ended >= 4)
+    at.button(key="stop").click().run()
+    ended = job(at).training.ended
+    assert progress(at).startswith("Stopped")
+    assert at.button(key="start").label == "Go on"
+    first = job(at)
+    at.button(key="start").click().run()
+    settled(at, lambda: job(at).training is not None and job(at).training.ended > ended)
+    assert job(at) is not first
+    assert job(at).training is first.training
+
+
+def test_ten_more_trials_go_on_from_those_that_were() -> None:
+    at = finished()
+    before = job(at).training.table()["score"].tolist()
+    at.button(key="more").click().run()
+    settled(at, lambda: progress(at) == "Finished · 16 trials")
+    assert job(at).training.table()["score"].tolist()[:6] == before
+
+
+def test_other_ends_after_a_search_take_its_results_over() -> None:
+    at = finished()
+    at.number_input(key="w_space_learning_rate_high").set_value(0.05).run()
+    assert at.button(key="start").label == "Go on in these ranges"
+    old = job(at).training
+    at.button(key="start").click().run()
+    settled(at, lambda: progress(at).startswith("Finished") and job(at).training is not old)
+    frame = job(at).training.table()
+    inside = old.table()
+    inside = inside[inside["learning_rate"] <= 0.05]
+    assert (frame["kind"] == "before").sum() == len(inside)
+    assert (frame["learning_rate"] <= 0.05).all()
+
+
+def test_random_and_grid_beside_it_have_its_budget_and_a_sentence_says_whether_it_helped() -> None:
+    at = finished()
+    at.button(key="beside").click().run()
+    assert at.session_state["words"]["view"] == "worth"
+    settled(at, lambda: job(at, "beside").over)
+    at.run()
+    assert "Random search" in said(at)
+    assert "Grid search" in said(at)
+    others = job(at, "beside").training.searches
+    drawn = table(at)
+    best = 10 ** np.minimum.accumulate(
+        np.where(others["random"].table()["state"] == "finished", others["random"].table()["score"], np.inf)
+    )
+    assert drawn["random_best"].dropna().to_numpy() == pytest.approx(best[np.isfinite(best)])
+
+
+def test_the_truth_is_trained_and_drawn_beside_the_belief() -> None:
+    at = finished(epochs="2", seeds="1")
+    at.button(key="truth").click().run()
+    settled(at, lambda: job(at, "truth").over)
+    at.run()
+    made = job(at, "truth").training
+    cells = table(at, 5).dropna(subset=["value"])
+    assert len(cells) == made.scores.size
+    assert cells["value"].to_numpy() == pytest.approx(made.scores.ravel(), rel=1e-5)
+
+
+def test_a_setting_of_one_s_own_is_queued_and_a_finished_search_goes_on_for_it() -> None:
+    at = finished(view="trials")
+    inputs = [n for n in at.number_input if n.key.startswith("hand_")]
+    inputs[0].set_value(0.0123)
+    at.button(key="FormSubmitter:by-hand-Queue it").click().run()
+    settled(at, lambda: progress(at) == "Finished · 7 trials")
+    last = job(at).training.table().iloc[6]
+    assert (last["kind"], last["learning_rate"]) == ("hand", 0.0123)
+
+
+def test_a_setting_outside_the_ranges_is_refused_in_a_sentence() -> None:
+    at = finished(view="trials")
+    inputs = [n for n in at.number_input if n.key.startswith("hand_")]
+    inputs[0].set_value(5.0)
+    at.button(key="FormSubmitter:by-hand-Queue it").click().run()
+    assert "learning_rate must be in [0.0001, 0.1], the range searched, got 5" in at.error[0].value
+    assert len(job(at).training.table()) == 6
+
+
+def test_stars_and_notes_stay_with_their_trial() -> None:
+    at = finished(view="trials")
+    at.selectbox(key="w_trial").set_value(2).run()
+    at.button(key="star").click().run()
+    at.text_input(key="w_note").set_value("hm *bold*").run()
+    at.selectbox(key="w_trial").set_value(1).run()
+    assert at.text_input(key="w_note").value == ""
+    frame = job(at).training.table()
+    assert frame["star"].tolist() == [False, False, True, False, False, False]
+    assert frame.loc[2, "note"] == "hm *bold*"
+
+
+def test_queue_again_tries_a_setting_once_more() -> None:
+    at = finished(view="trials")
+    at.selectbox(key="w_trial").set_value(1).run()
+    at.button(key="again").click().run()
+    settled(at, lambda: progress(at) == "Finished · 7 trials")
+    frame = job(at).training.table()
+    assert frame.loc[6, "learning_rate"] == frame.loc[1, "learning_rate"]
+    assert frame.loc[6, "score"] == frame.loc[1, "score"]
+
+
+@pytest.mark.parametrize(("button", "title"), [("to_train", "Train"), ("to_compare", "Compare")])
+def test_one_click_takes_the_best_to_train_or_compare(button: str, title: str) -> None:
+    at = finished(view="trials")
+    found = job(at).training
+    number = found.checks[0].number
+    config = found.config(number)
+    at.button(key=button).click().run()
+    assert not at.exception
+    assert any(str(m.value).startswith(f"**{title}**") for m in at.markdown)
+    assert Config.read({k: v for k, v in at.session_state["words"].items() if k in config.to_query()})
+    words = at.session_state["words"]
+    assert float(words.get("learning_rate", 0.01)) == config.learning_rate
+    assert int(words.get("batch_size", 32)) == config.batch_size
+
+
+def test_a_search_survives_another_page_and_a_new_session_with_its_link() -> None:
+    at = finished()
+    link = {k: v if isinstance(v, str) else v[0] for k, v in at.query_params.items()}
+    at.switch_page("pages/train.py").run()
+    at.switch_page("pages/tune.py").run()
+    assert progress(at) == "Finished · 6 trials"
+    again = opened(**link)
+    assert progress(again) == "Finished · 6 trials"
+    assert "Take learning rate" in said(again)
+
+
+def test_other_settings_than_those_of_the_trials_are_named() -> None:
+    at = finished()
+    at.number_input(key="w_seed").set_value(3).run()
+    assert progress(at) == "These trials are of other settings than now: Start searches those of now."
+
+
+def test_downloads_are_made_of_the_search() -> None:
+    at = finished(view="trials")
+    labels = [button.label for button in at.get("download_button")]
+    assert labels == ["Best config", "Code", "Trials", "Study"]
