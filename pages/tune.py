@@ -312,8 +312,10 @@ def main() -> None:
     config = controls.config()
     if controls.words().pop("run", "false") == "true":
         start()
-    if (name := controls.words().get("study")) and job() is None:
+    elif (name := controls.words().get("study")) and job() is None:
         study.open_shared(name)
+    elif "tune" not in controls.words() and not controls.opened_by_link():
+        start()
     followed = [job(word) for word in ("tune", "beside", "truth")]
     for each in followed:
         if each is not None:

@@ -41,7 +41,8 @@ def script(config: Config) -> str:
     It needs Python 3.10, torch and numpy. Run, it prints one row of CSV "epoch,train_loss,valid_loss" per
     epoch, epoch 0 (before training) first: the numbers of `core.engine.run`, up to rounding in single
     precision. Without validation rows the last column is empty, as in a CSV file made from the run's frame.
-    A run that diverges ends with the row in which `core.engine.run` says so.
+    A run that diverges ends with the row in which `core.engine.run` says so. In a chaotic run, such as a deep
+    model at a large rate, rounding grows until the numbers differ; in double precision it does so later.
 
     Split, first weights and the order of the batches come from the same generators as in the engine;
     torch.nn.Linear and Conv2d draw their weights as `core.networks.Network.start` does. The data are at the
@@ -127,6 +128,7 @@ def _main(config: Config) -> str:
     return function(
         "main()",
         "Trains the model; prints its losses before training and after every epoch.",
+        "torch.set_num_threads(1)  # more would only wait for each other in steps this small",
         "x, y, x_valid, y_valid = load()" if valid else "x, y = load()",
         "torch.manual_seed(3 * SEED + 1)  # the first weights come from it",
         *_model(config),

@@ -26,7 +26,8 @@ CELLS = 31  # along each side of a surface
 def believe(frame: pd.DataFrame, plan: Plan) -> Process | None:
     """The process that is fitted to the trials of a table; None while there are fewer than three.
 
-    It is the very model that the Bayesian sampler asks with, whatever sampler chose the trials.
+    It is the very model that the Bayesian sampler asks with, whatever sampler chose the trials; but for whole
+    numbers on linear scales, around which the sampler leaves half a step at the ends of their range.
     """
     known = told(frame)
     if len(known) < FEWEST:
