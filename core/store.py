@@ -130,7 +130,7 @@ class Storage(RDBStorage):
         """As Optuna's; but one that the database does not take is left out, and does not end all others."""
         try:
             super().record_heartbeat(trial_id)
-        except (optuna.exceptions.StorageInternalError, SQLAlchemyError, KeyError):
+        except (optuna.exceptions.StorageInternalError, SQLAlchemyError):
             self.remove_session()
 
     def now(self) -> float:

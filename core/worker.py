@@ -9,9 +9,13 @@ queue at once; the exit code is 0 then, and 2 where something is wrong that the 
 from __future__ import annotations
 
 import argparse
+import atexit
 import signal
+import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -54,6 +58,30 @@ class Stopping:
         again, self.asked = self.asked, True
         if again or (number == signal.SIGTERM and self._training):
             raise GiveBack
+
+
+def command(study: str) -> str:
+    """What to type on any machine so that it works on a study; the database comes from MOMENTUM_LAB_DB."""
+    return f"python -m core.worker --study {study}"
+
+
+def start(study: str) -> subprocess.Popen[bytes]:
+    """Starts a worker beside this process, which ends it when it ends itself.
+
+    Raises:
+        OSError: No process could be started.
+    """
+    words = [sys.executable, "-m", "core.worker", "--study", study]
+    worker = subprocess.Popen(words, cwd=Path(__file__).parents[1], stdout=subprocess.DEVNULL)
+    atexit.register(_end, worker)
+    return worker
+
+
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    if worker.poll() is None:
+        worker.terminate()
+        with suppress(subprocess.TimeoutExpired):
+            worker.wait(5)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -16,6 +17,7 @@ ALT = {
     "curves": "Learning curve of every trial.",
 }
 LOSS = "validation loss"
+AWAY = "The database does not answer; try again in a moment."
 
 
 def new(plan: Plan) -> Any:
@@ -39,6 +41,26 @@ def open_shared(name: str) -> None:
     _workers.open_study(name)
 
 
+def tell(found: Any, name: str) -> None:
+    """Tells the workers of a shared search what its job was told."""
+    if found is not None:
+        in_database(lambda: found.command(name))
+
+
+def in_database(act: Callable[[], object]) -> None:
+    """Does something in the database; a sentence on the page when it does not answer."""
+    from core.store import BadStorage, is_trouble
+
+    try:
+        act()
+    except BadStorage as error:
+        st.session_state["wrong"] = [str(error)]
+    except Exception as error:
+        if not is_trouble(error):
+            raise
+        st.session_state["wrong"] = [AWAY]
+
+
 def fraction(shown: jobs.Job | None) -> float:
     """How far a search is, by its trials."""
     found = shown.training if shown else None
@@ -59,6 +81,8 @@ def progress(shown: jobs.Job, other: bool) -> str:
         return "These trials are of other settings than now: Start searches those of now."
     if found.active and not found.searching:
         return f"All {ended} trials · the best are tried again on fresh seeds"
+    if not getattr(found, "alive", True) and not shown.over:
+        return f"Waiting for workers · {ended} of {target} trials"
     where = f"trial {min(ended + 1, target)} of {target}, round {found.rounds[0]} of {found.rounds[1]}"
     if shown.state == jobs.RUNNING:
         left = f" · {found.left:.0f} s left" if found.left == found.left else ""

@@ -11,11 +11,13 @@ from core import charts, jobs, worker
 from core.registry import Word
 from core.search import drawn
 from core.search import trials as kept
+from core.search.plan import to_words
 from core.search.shared import stop_worker
 from core.search.watched import SILENT, Watched, share, watched
 from core.store import VARIABLE, default_url, shown
 from pages import _controls as controls
 from pages import _live as live
+from pages._study import in_database
 
 
 def workers(found: Any) -> None:
@@ -91,13 +93,13 @@ def _follow(make: Any) -> None:
         st.session_state["wrong"] = [str(error)]
         controls.words().pop("study", None)
         return
-    config = made.plan.config
+    config, others = made.plan.config, {k: v for k, v in controls.words().items() if k in controls.OWN}
     new = live.launch(
         [config], None, make=lambda: made, updates=made.plan.updates, subject=made.plan, pace=made.pace
     )
     if new:
-        kept_words = {k: v for k, v in controls.words().items() if k in controls.OWN}
-        st.session_state["words"] = kept_words | config.to_query() | {"tune": new.id, "study": made.name}
+        own = to_words(made.plan) | {"tune": new.id, "study": made.name}
+        st.session_state["words"] = others | config.to_query() | own
         st.session_state["wrong"] = []
 
 
@@ -134,11 +136,7 @@ def _shared(found: Watched) -> None:
             st.button(
                 "Stop all", icon=":material/stop:", key="workers_stop", on_click=_stop, args=(found, True)
             )
-        alive = [
-            m
-            for m, s in zip(look.workers["machine"], look.workers["state"], strict=True)
-            if s in ("working", "waiting")
-        ]
+        alive = found.alive
         with st.popover("Stop one", icon=":material/stop_circle:", disabled=not alive):
             for machine in alive:
                 st.button(machine, key=f"stop_{machine}", on_click=_stop_one, args=(found, machine))
@@ -180,23 +178,9 @@ def _start(name: str) -> None:
 
 def _stop(found: Watched, stop: bool) -> None:
     controls.touch()
-    _said(lambda: kept.set_stopped(found.study, stop))
+    in_database(lambda: kept.set_stopped(found.study, stop))
 
 
 def _stop_one(found: Watched, machine: str) -> None:
     controls.touch()
-    _said(lambda: stop_worker(found.study, machine))
-
-
-def _said(act: Any) -> None:
-    """Does something in the database; a sentence when it does not answer."""
-    from core.store import BadStorage, is_trouble
-
-    try:
-        act()
-    except BadStorage as error:
-        st.session_state["wrong"] = [str(error)]
-    except Exception as error:
-        if not is_trouble(error):
-            raise
-        st.session_state["wrong"] = ["The database does not answer; try again in a moment."]
+    in_database(lambda: stop_worker(found.study, machine))

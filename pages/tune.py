@@ -111,6 +111,7 @@ def start() -> None:
         return
     st.session_state["wrong"] = []
     if found is not None and known is not None and found.active and same(asked, known):
+        study.tell(found, "resume")
         launch(lambda: found, known, "tune", known.updates, found.pace)
     elif found is not None and known is not None and moved(asked, known):
         launch(lambda: found.moved(asked), asked, "tune", asked.updates)
@@ -160,11 +161,12 @@ def beside() -> None:
 
 
 def command(name: str) -> None:
-    """Passes a command on to the job."""
+    """Passes a command on to the job, and to the workers where there are any."""
     controls.touch()
     if live.mine(shown := job()):
         getattr(shown, name)()
         shown.wait()
+        study.tell(search(), name)
 
 
 def take_preset() -> None:

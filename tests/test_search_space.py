@@ -126,7 +126,7 @@ def test_a_space_is_the_same_after_a_link() -> None:
     record = Ranges()
     for space in (Space(), Space(learning_rate=(1e-3, 1)), Space(*RANGES[:3]).linear()):
         assert record.parse("space", record.text(space)) == space
-    with pytest.raises(BadSpace, match="such as learning_rate:0.0001:0.1"):
+    with pytest.raises(BadSpace, match=r"such as learning_rate:0\.0001:0\.1"):
         record.parse("space", "learning_rate")
     with pytest.raises(BadSpace):
         record.parse("space", "learning_rate:a:b")

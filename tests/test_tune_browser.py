@@ -149,7 +149,7 @@ def test_the_study_the_trials_and_the_code_can_be_taken_along(visitor: Visitor, 
         with page.expect_download() as download:
             page.locator(f".st-key-get_{label.replace(' ', '-')} button").click()
         assert download.value.suggested_filename.endswith(ending)
-        assert len(open(download.value.path(), "rb").read()) > 50  # noqa: SIM115
+        assert download.value.path().stat().st_size > 50
 
 
 @pytest.mark.parametrize("dark", [False, True])

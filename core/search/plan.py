@@ -94,6 +94,13 @@ class Plan:
         return [replace(config, seed=first + s) for s in range(seeds or self.seeds)]
 
 
+def to_words(plan: Plan) -> dict[str, str]:
+    """What of a plan is not its config, as the words of a link: space, trials, seeds, round, sampler, exact."""
+    numbers = {"trials": plan.trials, "seeds": plan.seeds, "round": plan.batch}
+    words = {"space": Ranges().text(plan.space), "sampler": plan.sampler, "exact": str(plan.exact).lower()}
+    return words | {word: str(number) for word, number in numbers.items()}
+
+
 def to_text(plan: Plan) -> str:
     """A plan as JSON; `from_text` reads it on any machine that has the same data.
 

@@ -52,7 +52,7 @@ FAULTS = 3  # trials that may fail one after the other by a fault of ours
 PATIENCE = 60.0  # seconds for which a database that was lost is waited for
 MAKING = 10.0  # seconds that another process may take to make a study
 PAUSES = 0.1, 1.0  # seconds between two looks, the first and the longest
-_ERROR, _DROPPED = "error", "dropped"
+_ERROR = "error"
 
 Objective = Callable[[Trial], float]
 
@@ -333,7 +333,7 @@ class _Worker:
             if (now.params or "fixed_params" in now.system_attrs) and not self._held.twice:
                 self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
             else:
-                self._storage.set_trial_user_attr(trial._trial_id, _DROPPED, True)
+                self._storage.set_trial_user_attr(trial._trial_id, kept.DROPPED, True)
                 self._storage.set_trial_state_values(trial._trial_id, TrialState.FAIL)
         self._held = None
 
@@ -346,7 +346,7 @@ def settle(study: optuna.Study) -> None:
     known = study.get_trials(deepcopy=False)
     retried = {_parent(trial) for trial in known}
     for trial in known:
-        explained = trial.user_attrs.keys() & {_ERROR, _DROPPED}
+        explained = trial.user_attrs.keys() & {_ERROR, kept.DROPPED}
         if trial.state == TrialState.FAIL and trial.number not in retried and not explained:
             retry(study, trial)
 

@@ -19,7 +19,7 @@ from core.search import trials as kept
 from core.search.ending import Check, best_trials, chosen
 from core.search.objective import Outcome, ceilings, curves, outcomes, thinned
 from core.search.plan import APART, BadPlan, Plan
-from core.search.sampler import ask
+from core.search.sampler import ASKING, ask
 from core.search.space import Range
 
 if TYPE_CHECKING:
@@ -181,6 +181,9 @@ class Search:
         if not self.searching:
             self.extend(1)
 
+    def command(self, name: str) -> None:
+        """What else is to be done when its job is paused, resumed or stopped: nothing here."""
+
     def extend(self, trials: int) -> None:
         """Makes the search longer; the best are checked anew in the end.
 
@@ -290,7 +293,8 @@ def objective(plan: Plan, study: optuna.Study) -> Any:
     """The function of one trial that `study.optimize` calls: it trains the setting and writes its outcome."""
 
     def tried(trial: Trial) -> float:
-        raw = {r.key: _suggested(trial, r) for r in plan.space.ranges}
+        with ASKING:
+            raw = {r.key: _suggested(trial, r) for r in plan.space.ranges}
         begin = time.perf_counter()
         outcome = evaluate(plan, plan.space.read(raw))
         reasons: Any = getattr(study.sampler, "reasons", {})

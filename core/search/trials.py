@@ -34,6 +34,7 @@ KINDS = {
     "before": "taken over",
 }
 QUEUED, RUNNING, FINISHED, DIVERGED, FAILED = "queued", "running", "finished", "diverged", "failed"
+DROPPED = "dropped"  # marks a trial that was asked for by mistake and never trained
 _PLAN, _TARGET, _STOP, _MARKS = "plan", "target", "stop", "marks"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -229,7 +230,7 @@ def complete(study: optuna.Study) -> int:
 
 
 def table(study: optuna.Study, space: Space) -> pd.DataFrame:
-    """One row for each trial, in the order in which they were asked.
+    """One row for each trial, in the order in which they were asked; without those that were dropped.
 
     Returns:
         Columns: number (from 0); one for each number of the space; score (what is minimised: the mean over
@@ -238,7 +239,7 @@ def table(study: optuna.Study, space: Space) -> pd.DataFrame:
         improvement, what the model expected when it asked, and best, what it improves on; seconds; machine;
         begin and end (pandas times); star, note; scores and losses of the seeds.
     """
-    trials = study.get_trials(deepcopy=False)
+    trials = [t for t in study.get_trials(deepcopy=False) if DROPPED not in t.user_attrs]
     beside = marks(study)
     rows = [_row(trial, space, beside.get(trial.number, {})) for trial in trials]
     frame = pd.DataFrame(rows, columns=list(_row(None, space, {})))

@@ -12,14 +12,15 @@ import pandas as pd
 from optuna.trial import TrialState
 
 from core.search import trials as kept
-from core.search.shared import open_study, watch, workers
+from core.search.presence import WAITING, WORKING, workers
+from core.search.shared import open_study, watch
 from core.search.study import Search
 from core.store import open_storage
 
 if TYPE_CHECKING:
     from core.history import Record
 
-SILENT = "No worker has come yet: run the command below on any machine that reaches the database."
+SILENT = "No worker has come yet: run the command above on any machine that reaches the database."
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,13 +83,26 @@ class Watched(Search):
         return super().done + self._looks
 
     @property
+    def alive(self) -> list[str]:
+        """The workers that are at work, or wait for others."""
+        known = self.look.workers
+        return [str(name) for name in known.loc[known["state"].isin([WORKING, WAITING]), "machine"]]
+
+    @property
     def left(self) -> float:
-        """Seconds until the target is met, by the clock: as fast as the trials so far have come."""
+        """Seconds until the target is met if the workers go on as so far; nan while that is not known."""
+        if not self.searching:
+            return 0.0
         ended = self.look.trials.dropna(subset=["score", "begin", "end"])
-        if len(ended) < 2 or not self.searching:
-            return float("nan") if self.searching else 0.0
+        ended = ended[ended["machine"].isin(self.alive)]
+        if len(ended) < 2:
+            return float("nan")
         took = (ended["end"].max() - ended["begin"].min()).total_seconds()
-        return float(took / len(ended) * (self.target - len(ended)))
+        return float(took / len(ended) * (self.target - self.ended))
+
+    def command(self, name: str) -> None:
+        """Asks all workers to stop at "stop" and "pause", and lets them go on at "resume"."""
+        kept.set_stopped(self.study, name != "resume")
 
     def table(self) -> pd.DataFrame:
         return self.look.trials

@@ -1,0 +1,122 @@
+"""A shared search as a page sees it: what workers do is seen, commands reach them, nothing is lost on the way."""
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from core.config import Config
+from core.search import BadPlan, Plan
+from core.search import trials as kept
+from core.search.shared import open_study, work
+from core.search.study import Search
+from core.search.watched import share, watched
+from core.store import BadStorage, open_storage
+
+BOSTON = Config.from_query({"dataset": "boston", "epochs": "3"})
+PLAN = Plan(BOSTON, trials=8, seeds=2)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'lab.db'}"
+
+
+def half() -> Search:
+    """A search that was stopped after its first round."""
+    found = Search(PLAN)
+    while found.ended < 4:
+        found.advance()
+    return found
+
+
+def helped(url: str, name: str) -> None:
+    """Works on a study from another thread until its target is met."""
+    study = open_study(open_storage(url, beat=1, grace=3), name)
+    thread = threading.Thread(target=work, args=(study,))
+    thread.start()
+    thread.join(60)
+    assert not thread.is_alive()
+
+
+def test_a_shared_search_has_all_trials_and_workers_go_on_where_it_was(url: str) -> None:
+    alone = half()
+    found = share(alone, url, "mine")
+    assert found.name == "mine"
+    assert found.table()["score"].dropna().tolist() == alone.table()["score"].dropna().tolist()
+    assert (found.ended, found.target, found.searching) == (4, 8, True)
+    queued = found.table()["state"].tolist().count("queued")
+    assert queued == 1  # the fifth start, which the next worker takes first
+    helped(url, "mine")
+    assert found.ended == 4  # until it looks
+    found.advance()
+    assert (found.ended, found.searching) == (8, False)
+    while found.active:
+        found.advance()
+    assert found.checks
+    assert found.table()["machine"].ne("").all()
+    assert found.look.workers["trials"].tolist() == [8]  # this very process did them all
+    assert set(found.curves()) == set(range(8))
+
+
+def test_a_study_is_opened_by_its_name_and_made_longer(url: str) -> None:
+    share(half(), url, "mine")
+    found = watched(url, "mine")
+    assert found.plan == PLAN
+    found.extend(3)
+    assert found.target == 11
+    assert kept.target(open_study(open_storage(url), "mine")) == 11
+
+
+def test_commands_reach_the_workers(url: str) -> None:
+    found = share(half(), url)
+    other = open_study(open_storage(url), found.name)
+    for name, stopped in (("pause", True), ("resume", False), ("stop", True)):
+        found.command(name)
+        assert kept.stopped(other) is stopped
+    assert work(other) == 0
+    found.advance()
+    assert found.look.stopped
+
+
+def test_a_name_that_is_taken_or_missing_and_data_of_one_s_own_are_refused(url: str) -> None:
+    alone = half()
+    share(alone, url, "mine")
+    with pytest.raises(BadPlan, match="There is a study named 'mine' already"):
+        share(alone, url, "mine")
+    with pytest.raises(BadPlan, match="There is no study named 'mien'; there is mine"):
+        watched(url, "mien")
+    with pytest.raises(BadStorage, match="There is no folder"):
+        watched("sqlite:////no/such/folder/lab.db", "mine")
+
+
+def test_a_database_that_goes_away_is_a_sentence_and_what_was_seen_stays(url: str) -> None:
+    found = share(half(), url, "mine")
+    before = found.table()
+    path = Path(url.removeprefix("sqlite:///"))
+    for part in path.parent.glob("lab.db*"):
+        part.write_bytes(b"this is no database" * 300)
+    found.advance()
+    assert found.trouble
+    assert found.table() is before
+
+
+def test_time_left_is_by_the_workers_that_are_there(url: str) -> None:
+    found = share(half(), url, "mine")
+    assert found.left != found.left
+    assert found.alive == []
+    helped(url, "mine")
+    found.advance()
+    assert found.left == 0.0
+
+
+def test_a_shared_search_in_other_ranges_is_one_of_this_process_again(url: str) -> None:
+    found = share(half(), url, "mine")
+    from core.search import Space
+
+    moved = found.moved(
+        replace(PLAN, space=Space(learning_rate=(1e-4, 0.02), batch_size=(1, 100), momentum=(0, 0.9)))
+    )
+    assert type(moved) is Search
+    assert (moved.table()["kind"] == "before").sum() <= 4
