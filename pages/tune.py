@@ -44,6 +44,7 @@ PAGE = {
     "exact": Flag(
         False, "Linear scales, one seed, one trial at a time, the plain loss, as the tutorial has it."
     ),
+    "speed": Choice(tuple(live.SECONDS), "fast"),
     "view": Choice(tuple(VIEWS), "maps"),
     "across": Word("learning_rate"),
     "up": Word(),
@@ -88,9 +89,10 @@ def shown_plan() -> Plan | None:
 
 
 def launch(make: Callable[[], Any], asked: Plan, word: str, updates: int, pace: float | None = None) -> None:
-    """Submits a job and shows it under a word of the link."""
+    """Submits a job and shows it under a word of the link; a search takes its time, as the speed says."""
+    seconds = live.SECONDS[value("speed")] if word == "tune" and pace is None else None
     try:
-        new = live.launch([asked.config], None, make=make, updates=updates, subject=asked, pace=pace)
+        new = live.launch([asked.config], seconds, make=make, updates=updates, subject=asked, pace=pace)
     except jobs.Refused as refusal:
         st.session_state["wrong"] = [str(refusal)]
         return
@@ -244,13 +246,31 @@ def actions(config: Config) -> None:
             disabled=shown is None,
             help="Two other searches with the same budget: did the Bayesian one help here?",
         )
-        with st.popover("What is searched", icon=":material/tune:"):
-            spaces.editor(config)
-        with st.popover("Budget", icon=":material/timer:"):
-            for word in ("trials", "seeds", "round"):
-                controls.control(word, PAGE[word])
-            controls.pick("sampler", list(SAMPLERS), SAMPLERS.__getitem__, value("sampler"), _sampled)
-            controls.control("exact", PAGE["exact"])
+        _popover("What is searched", ":material/tune:", "searched", lambda: spaces.editor(config))
+        _popover("Budget and sampler", ":material/timer:", "budget", _budget)
+        controls.segments("speed", PAGE["speed"], str.capitalize, speed)
+
+
+def _popover(label: str, icon: str, key: str, draw: Callable[[], None]) -> None:
+    """A popover that is drawn when it opens: what is in a closed one is never told its values."""
+    with st.popover(label, icon=icon, key=key, on_change=controls.touch) as popover:
+        if popover.open:
+            draw()
+
+
+def _budget() -> None:
+    for word in ("trials", "seeds", "round"):
+        controls.control(word, PAGE[word])
+    controls.pick("sampler", list(SAMPLERS), SAMPLERS.__getitem__, value("sampler"), _sampled)
+    controls.control("exact", PAGE["exact"])
+
+
+def speed(word: str, name: str) -> None:
+    """The search that goes on takes the new speed at once."""
+    shown, found = job(), search()
+    if live.mine(shown) and found is not None and found.pace is None:
+        seconds = live.SECONDS[name]
+        shown.set_pace(found.steps / seconds if seconds else None)
 
 
 def _sampled(word: str, name: str) -> None:
@@ -275,7 +295,7 @@ def panel() -> None:
     """Progress, verdict, history, curves and the view; the same elements whatever the state."""
     shown, found, known = job(), search(), shown_plan()
     frame = found.table() if found else None
-    if found is not None and shown.pace and not found.searching:
+    if found is not None and found.pace and shown.pace and not found.searching:
         shown.set_pace(None)  # what is left is training, not looking on
     st.progress(study.fraction(shown), text=_progress(shown))
     with st.container(key="verdict"):

@@ -165,3 +165,29 @@ def test_a_narrow_window_shows_everything_in_one_column(browser: Browser, addres
     assert max(rights) <= 400
     assert visitor.complaints == []
     visitor.context.close()
+
+
+def test_the_ranges_and_the_budget_show_their_values_when_they_are_opened(
+    visitor: Visitor, address: str
+) -> None:
+    visitor.open(address + "/tune?trials=12&space=learning_rate:0.001:0.5,momentum:0:0.9")
+    page = visitor.page
+    page.get_by_text("What is searched").click()
+    low, high = (page.locator(f".st-key-w_space_learning_rate_{end} input") for end in ("low", "high"))
+    visitor.until(lambda: low.count() == 1 and high.input_value() == "0.5")
+    assert low.input_value() == "0.001"
+    ticks = [
+        page.locator(f".st-key-w_space_{w}_on input") for w in ("learning_rate", "batch_size", "momentum")
+    ]
+    assert [tick.is_checked() for tick in ticks] == [True, False, True]
+    high.fill("0.2")
+    high.press("Enter")
+    visitor.until(lambda: visitor.link().get("space") == "learning_rate:0.001:0.2,momentum:0:0.9")
+    assert low.input_value() == "0.001"
+    page.keyboard.press("Escape")
+    page.get_by_text("Budget and sampler").click()
+    trials = page.locator(".st-key-w_trials input")
+    visitor.until(lambda: trials.count() == 1 and trials.input_value() == "12")
+    page.keyboard.press("Escape")
+    page.get_by_text("What is searched").click()
+    visitor.until(lambda: high.count() == 1 and high.input_value() == "0.2")

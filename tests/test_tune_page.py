@@ -75,6 +75,12 @@ def job(at: AppTest, word: str = "tune") -> Any:
     return _live.manager().get(at.session_state["words"][word])
 
 
+def searched(at: AppTest) -> AppTest:
+    """Opens the popover with the ranges."""
+    at.session_state["searched"] = True
+    return at.run()
+
+
 def pick(at: AppTest, view: str) -> None:
     """Picks a view; once more after a second, since what was drawn within it may be taken for an echo."""
     at.segmented_control(key="w_view").set_value(view).run()
@@ -144,7 +150,7 @@ def test_a_bad_link_is_answered_in_a_sentence_and_the_rest_stays(link: dict[str,
 
 
 def test_a_bad_end_typed_by_hand_is_refused_in_a_sentence_and_the_range_stays() -> None:
-    at = opened()
+    at = searched(opened())
     at.number_input(key="w_space_learning_rate_low").set_value(0.5).run()
     assert "must go from the smaller to the larger, got 0.5 to 0.1" in at.error[0].value
     assert at.number_input(key="w_space_learning_rate_low").value == 1e-4
@@ -154,7 +160,7 @@ def test_a_bad_end_typed_by_hand_is_refused_in_a_sentence_and_the_range_stays() 
 
 
 def test_any_number_of_the_rule_can_be_ticked_in_and_the_last_one_stays() -> None:
-    at = opened()
+    at = searched(opened())
     at.checkbox(key="w_space_weight_decay_on").check().run()
     time.sleep(1.1)  # what a widget says within a second of being drawn may be an echo
     assert at.session_state["words"]["space"].endswith("weight_decay:1e-06:0.1")
@@ -196,7 +202,7 @@ def test_ten_more_trials_go_on_from_those_that_were() -> None:
 
 
 def test_other_ends_after_a_search_take_its_results_over() -> None:
-    at = finished()
+    at = searched(finished())
     at.number_input(key="w_space_learning_rate_high").set_value(0.05).run()
     assert at.button(key="start").label == "Go on in these ranges"
     old = job(at).training

@@ -95,7 +95,7 @@ class Plan:
 
 
 def to_words(plan: Plan) -> dict[str, str]:
-    """What of a plan is not its config, as the words of a link: space, trials, seeds, round, sampler, exact."""
+    """What of a plan is not its config, as words of a link: space, trials, seeds, round, sampler, exact."""
     numbers = {"trials": plan.trials, "seeds": plan.seeds, "round": plan.batch}
     words = {"space": Ranges().text(plan.space), "sampler": plan.sampler, "exact": str(plan.exact).lower()}
     return words | {word: str(number) for word, number in numbers.items()}

@@ -110,10 +110,10 @@ class Search:
 
     @property
     def steps(self) -> int:
-        """About how many updates there are in all, from those of the trials so far."""
-        ended = max(self.ended, 1)
-        each = self.done / ended if self.ended else self.plan.updates / self.plan.trials
-        return max(self.done + 1, round(each * (self.target + CHECKED * FRESH / self.plan.seeds)))
+        """About how many updates there are in all, from those of the trials so far; the seeds count as one."""
+        plan, ended = self.plan, self.ended
+        each = self.done / ended if ended else plan.updates / plan.trials / plan.seeds
+        return max(self.done + 1, round(each * (self.target + CHECKED)))
 
     @property
     def left(self) -> float:
