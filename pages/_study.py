@@ -110,9 +110,18 @@ def best(found: Any, frame: pd.DataFrame) -> int | None:
     return next(iter(best_trials(frame, found.plan)), None)
 
 
-def history(
-    found: Any, plan: Plan | None, frame: pd.DataFrame | None, others: dict[str, pd.DataFrame], height: int
-) -> None:
+def use(found: Any, frame: pd.DataFrame | None) -> None:
+    """What can be done with the best setting: train it, compare it, take it along."""
+    from pages import _trials
+
+    top = best(found, frame) if found is not None and frame is not None else None
+    with st.popover("Use it", icon=":material/output:", disabled=top is None, width="stretch"):
+        if top is not None:
+            _trials.apply(found, top, "best")
+            _trials.downloads(found, top)
+
+
+def history(found: Any, frame: pd.DataFrame | None, others: dict[str, pd.DataFrame], height: int) -> None:
     """Loss against trial; a click picks a trial."""
     table = pd.DataFrame(columns=list(charts.HISTORY_COLUMNS))
     if found is not None and frame is not None and len(frame):

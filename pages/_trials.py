@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
@@ -31,7 +32,6 @@ def trials(found: Any, frame: pd.DataFrame) -> None:
         _one(found, frame, numbers, now)
     with right:
         _by_hand(found, now)
-    downloads(found, frame)
 
 
 def _table(found: Any, frame: pd.DataFrame) -> pd.DataFrame:
@@ -87,12 +87,12 @@ def _one(found: Any, frame: pd.DataFrame, numbers: list[int], now: int) -> None:
         apply(found, now)
 
 
-def apply(found: Any, number: int) -> None:
+def apply(found: Any, number: int, key: str = "one") -> None:
     """Opens a setting on Train or on Compare."""
-    if st.button("Train it", icon=":material/play_arrow:", key="to_train"):
+    if st.button("Train it", icon=":material/play_arrow:", key=f"{key}_to_train"):
         _take(found.config(number), {"run": "true"}, "job")
         st.switch_page("pages/train.py")
-    if st.button("Compare it", icon=":material/compare_arrows:", key="to_compare"):
+    if st.button("Compare it", icon=":material/compare_arrows:", key=f"{key}_to_compare"):
         config, before = found.config(number), found.plan.config
         same = before.optimizer == config.optimizer
         rivals = (type(before.optimizer)() if same else before.optimizer, config.optimizer)
@@ -183,39 +183,24 @@ def go_on(found: Any) -> None:
         controls.words()["tune"] = new.id
 
 
-def downloads(found: Any, frame: pd.DataFrame) -> None:
-    """The best config, its code, the trials and the study itself, made when they are clicked."""
-    top = _study.best(found, frame)
-    config = found.config(top) if top is not None else found.plan.config
+def downloads(found: Any, number: int) -> None:
+    """A setting as config and as code, the trials and the study itself, made when they are clicked."""
+    config = found.config(number)
     name = f"{config.dataset.name}-{config.model.name}"
-    with st.container(horizontal=True, gap="small", key="downloads"):
-        for label, icon, file, kind, make, able in (
-            (
-                "Best config",
-                "settings",
-                f"{name}.json",
-                "application/json",
-                lambda: export.settings(config),
-                top,
-            ),
-            ("Code", "code", export.filename(config), "text/x-python", lambda: export.script(config), top),
-            ("Trials", "table", f"{name}-trials.csv", "text/csv", lambda: kept.to_csv(found.table()), 0),
-            (
-                "Study",
-                "database",
-                f"{name}-study.db",
-                "application/vnd.sqlite3",
-                lambda: kept.to_bytes(found.study),
-                0,
-            ),
-        ):
-            st.download_button(
-                label,
-                make,
-                file,
-                kind,
-                icon=f":material/{icon}:",
-                on_click="ignore",
-                key=f"get_{label}",
-                disabled=able is None,
-            )
+    files: tuple[tuple[str, str, str, str, Callable[[], Any]], ...] = (
+        ("Config", "settings", f"{name}.json", "application/json", lambda: export.settings(config)),
+        ("Code", "code", export.filename(config), "text/x-python", lambda: export.script(config)),
+        ("Trials", "table", f"{name}-trials.csv", "text/csv", lambda: kept.to_csv(found.table())),
+        ("Study", "database", f"{name}.db", "application/vnd.sqlite3", lambda: kept.to_bytes(found.study)),
+    )
+    for label, icon, file, kind, make in files:
+        st.download_button(
+            label,
+            make,
+            file,
+            kind,
+            icon=f":material/{icon}:",
+            on_click="ignore",
+            key=f"get_{label}",
+            width="stretch",
+        )

@@ -50,6 +50,8 @@ PAGE = {
     "up": Word(),
 }
 SEARCH = ("space", "trials", "seeds", "round", "sampler", "exact")
+NEW, GOING = "Start", "Going"  # what Start would do now
+ON, LONGER, MOVED = "Go on", "Go on for more", "Go on in these ranges"
 MORE = 10  # trials that one click adds
 HEIGHT = 300
 
@@ -84,8 +86,8 @@ def plan() -> Plan:
 
 def shown_plan() -> Plan | None:
     """The plan of the search that is shown."""
-    shown = job()
-    return shown.subject if shown else None
+    shown, found = job(), search()
+    return found.plan if found else shown.subject if shown else None
 
 
 def launch(make: Callable[[], Any], asked: Plan, word: str, updates: int, pace: float | None = None) -> None:
@@ -101,26 +103,45 @@ def launch(make: Callable[[], Any], asked: Plan, word: str, updates: int, pace: 
 
 
 def start() -> None:
-    """Starts a search, or goes on with one that was stopped, or that is to have other ranges."""
+    """Does what Start says: begins a search, or goes on with the one that is shown."""
     controls.touch()
-    shown, found, known = job(), search(), shown_plan()
-    if shown is not None and live.mine(shown) and not shown.over:
-        return
+    shown, found = job(), search()
     try:
         asked = plan()
+        what = intent(asked)
     except ValueError as error:
         st.session_state["wrong"] = [str(error)]
         return
+    if what == GOING or (what != MOVED and live.mine(shown) and not shown.over):
+        return
     st.session_state["wrong"] = []
-    if found is not None and known is not None and found.active and same(asked, known):
+    if what in (ON, LONGER):
+        found.extend(max(0, asked.trials - found.target))
         study.tell(found, "resume")
-        launch(lambda: found, known, "tune", known.updates, found.pace)
-    elif found is not None and known is not None and moved(asked, known):
-        launch(lambda: found.moved(asked), asked, "tune", asked.updates)
-    else:
-        for word in ("beside", "truth", "study"):
-            controls.words().pop(word, None)
-        launch(lambda: study.new(asked), asked, "tune", asked.updates)
+        launch(lambda: found, found.plan, "tune", found.plan.updates, found.pace)
+        return
+    if live.mine(shown) and not shown.over:
+        command("stop")
+    for word in ("beside", "truth", "study"):
+        controls.words().pop(word, None)
+    make = (lambda: found.moved(asked)) if what == MOVED else (lambda: study.new(asked))
+    launch(make, asked, "tune", asked.updates)
+
+
+def intent(asked: Plan) -> str:
+    """What Start does now: the words on the button."""
+    shown, found = job(), search()
+    if shown is None or found is None or not live.mine(shown):
+        return NEW
+    if moved(asked, found.plan):
+        return MOVED
+    if not same(asked, found.plan):
+        return NEW
+    if not shown.over:
+        return GOING
+    if asked.trials > found.target:
+        return LONGER
+    return ON if found.active else NEW
 
 
 def same(asked: Plan, known: Plan) -> bool:
@@ -210,14 +231,15 @@ def actions(config: Config) -> None:
     shown = job()
     going = live.mine(shown) and not shown.over
     paused = going and shown.state == jobs.PAUSED
+    what = _start_words()
     with st.container(horizontal=True, gap="small", vertical_alignment="bottom", key="actions"):
         st.button(
-            _start_words(),
+            what,
             icon=":material/play_arrow:",
             type="primary",
             key="start",
             on_click=start,
-            disabled=going,
+            disabled=going and what != MOVED,
         )
         st.button(
             "Resume" if paused else "Pause",
@@ -278,33 +300,30 @@ def _sampled(word: str, name: str) -> None:
 
 
 def _start_words() -> str:
-    """What Start would do now."""
-    shown, found, known = job(), search(), shown_plan()
     try:
-        asked = plan()
+        what = intent(plan())
     except ValueError:
-        return "Start"
-    if shown is None or known is None or found is None or not shown.over:
-        return "Start"
-    if found.active and same(asked, known):
-        return "Go on"
-    return "Go on in these ranges" if moved(asked, known) else "Start"
+        return NEW
+    return NEW if what == GOING else what
 
 
 def panel() -> None:
     """Progress, verdict, history, curves and the view; the same elements whatever the state."""
-    shown, found, known = job(), search(), shown_plan()
+    shown, found = job(), search()
     frame = found.table() if found else None
     if found is not None and found.pace and shown.pace and not found.searching:
         shown.set_pace(None)  # what is left is training, not looking on
     st.progress(study.fraction(shown), text=_progress(shown))
     with st.container(key="verdict"):
-        st.markdown(
+        words, use = st.columns([5, 1], vertical_alignment="top")
+        words.markdown(
             study.verdict(shown, frame) if shown else "Press Start: 20 settings are tried, 4 runs each."
         )
+        with use:
+            study.use(found, frame)
     left, right = st.columns([3, 2])
     with left:
-        study.history(found, known, frame, _beside(), HEIGHT)
+        study.history(found, frame, _beside(), HEIGHT)
     with right:
         study.curves(found, frame, HEIGHT)
     controls.segments("view", PAGE["view"], VIEWS.__getitem__)
@@ -322,7 +341,8 @@ def _progress(shown: jobs.Job | None) -> str:
     if shown is None:
         return "Ready"
     try:
-        other = shown.over and not (same(plan(), shown.subject) or moved(plan(), shown.subject))
+        known = shown_plan()
+        other = shown.over and not (same(plan(), known) or moved(plan(), known))
     except ValueError:
         other = False
     return study.progress(shown, other)

@@ -10,6 +10,7 @@ SHOTS = {
     "train": "/?dataset=moons&model=mlp&learning_rate=0.1&epochs=30&speed=fast&run=1",
     "compare": "/compare?dataset=moons&model=mlp&epochs=30&speed=fast&mode=same&run=1",
     "stability": "/stability?epochs=10&run=1",
+    "tune": "/tune?dataset=boston&epochs=10&run=1",
 }
 READY = "() => document.querySelector('.stProgress')?.innerText.startsWith('Finished')"
 

@@ -143,9 +143,10 @@ def test_a_point_of_the_history_is_picked_by_a_click(visitor: Visitor, address: 
 
 
 def test_the_study_the_trials_and_the_code_can_be_taken_along(visitor: Visitor, address: str) -> None:
-    finished(visitor, address, SHORT + "&view=trials")
+    finished(visitor, address)
     page = visitor.page
-    for label, ending in (("Best config", ".json"), ("Code", ".py"), ("Trials", ".csv"), ("Study", ".db")):
+    page.get_by_text("Use it").click()
+    for label, ending in (("Config", ".json"), ("Code", ".py"), ("Trials", ".csv"), ("Study", ".db")):
         with page.expect_download() as download:
             page.locator(f".st-key-get_{label.replace(' ', '-')} button").click()
         assert download.value.suggested_filename.endswith(ending)

@@ -283,9 +283,9 @@ def test_queue_again_tries_a_setting_once_more() -> None:
     assert frame.loc[6, "score"] == frame.loc[1, "score"]
 
 
-@pytest.mark.parametrize(("button", "title"), [("to_train", "Train"), ("to_compare", "Compare")])
+@pytest.mark.parametrize(("button", "title"), [("best_to_train", "Train"), ("best_to_compare", "Compare")])
 def test_one_click_takes_the_best_to_train_or_compare(button: str, title: str) -> None:
-    at = finished(view="trials")
+    at = finished()
     found = job(at).training
     number = found.checks[0].number
     config = found.config(number)
@@ -316,9 +316,8 @@ def test_other_settings_than_those_of_the_trials_are_named() -> None:
 
 
 def test_downloads_are_made_of_the_search() -> None:
-    at = finished(view="trials")
-    labels = [button.label for button in at.get("download_button")]
-    assert labels == ["Best config", "Code", "Trials", "Study"]
+    labels = [button.label for button in finished().get("download_button")]
+    assert labels == ["Config", "Code", "Trials", "Study"]
 
 
 def test_a_search_is_shared_worked_on_elsewhere_and_checked_here() -> None:
@@ -372,3 +371,28 @@ def test_the_hosted_demo_says_that_searches_run_there_alone(monkeypatch: pytest.
     monkeypatch.setenv("MOMENTUM_LAB_HOSTED", "1")
     at = opened(view="workers", epochs="3")
     assert "On this hosted demo a search runs here alone" in said(at)
+
+
+def test_ends_edited_while_a_search_goes_on_take_over_what_has_ended() -> None:
+    at = searched(opened(epochs="30", trials="40", seeds="4", run="1"))
+    settled(at, lambda: job(at).training is not None and job(at).training.ended >= 4)
+    at.number_input(key="w_space_learning_rate_high").set_value(0.05).run()
+    old = job(at)
+    assert at.button(key="start").label == "Go on in these ranges"
+    at.button(key="start").click().run()
+    assert old.over
+    settled(at, lambda: job(at).training is not None and job(at).training is not old.training)
+    frame = job(at).training.table()
+    assert (frame["kind"] == "before").sum() > 0
+
+
+def test_a_larger_budget_after_a_search_makes_it_longer() -> None:
+    at = finished()
+    before = job(at).training
+    at.session_state["budget"] = True
+    at.run()
+    at.number_input(key="w_trials").set_value(9).run()
+    assert at.button(key="start").label == "Go on for more"
+    at.button(key="start").click().run()
+    settled(at, lambda: progress(at) == "Finished · 9 trials")
+    assert job(at).training is before

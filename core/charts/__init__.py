@@ -12,6 +12,8 @@ contrast of at least 3 to 1 on the light and on the dark page.
 from core.charts.base import ALARM, CLASS_SHAPES, CLASSES, COLOURS, DARK_INK, DASHES, LIGHT_INK, Spec
 from core.charts.compare import Style, compare_columns, compare_spec, rival_styles
 from core.charts.maps import CARD_COLUMNS, MAP_COLUMNS, card_spec, map_spec, range_spec
+from core.charts.parallel import parallel_columns, parallel_spec
+from core.charts.surface import SLICE_COLUMNS, SURFACE_COLUMNS, Scale, slice_spec, surface_spec
 from core.charts.train import (
     CONFUSION_COLUMNS,
     DECISION_COLUMNS,
@@ -29,18 +31,11 @@ from core.charts.tune import (
     CHANCE_COLUMNS,
     HISTORY_COLUMNS,
     IMPORTANCE_COLUMNS,
-    SLICE_COLUMNS,
-    SURFACE_COLUMNS,
     TIMELINE_COLUMNS,
     TRIAL_CURVE_COLUMNS,
-    Scale,
     chance_spec,
     history_spec,
     importance_spec,
-    parallel_columns,
-    parallel_spec,
-    slice_spec,
-    surface_spec,
     timeline_spec,
     trial_curves_spec,
 )

@@ -1,4 +1,4 @@
-"""What the charts share: colours and dashes, axes, legends, the ✕ of a lost run and the reading line."""
+"""What the charts share: colours, dashes, axes, legends, the ✕ of a lost run, its lane, the reading line."""
 
 from __future__ import annotations
 
@@ -39,8 +39,10 @@ CLASSES = (BLUE, ORANGE, GREEN, PURPLE, SKY, VERMILLION, OLIVE, BROWN, SLATE, GR
 CLASS_SHAPES = ("circle", "triangle-up", "square", "diamond", "cross", "triangle-down")
 BIG, SMALL, SQUARE = 320, 190, 320  # heights in pixels
 
-_CROSS = "M-1,-1L1,1M1,-1L-1,1"  # in an SVG path's own words: ✕, the same in every font
+CROSS = "M-1,-1L1,1M1,-1L-1,1"  # in an SVG path's own words: ✕, the same in every font
+THIN: dict[str, Any] = {"strokeWidth": 1.4, "tooltip": None}  # a rule that only supports what is drawn
 _LABEL_ROOM = 80  # pixels that the word beside a cross needs
+_LANE = 22  # pixels at the top of a plot, for the ✕ of trials that diverged
 
 
 def data_free(chart: Any) -> Spec:
@@ -80,7 +82,23 @@ def y_axis(log: bool) -> alt.Axis:
 def y_scale(log: bool) -> alt.Scale:
     """A scale that follows the table: no end of it is fixed, and a ✕ at an end has room."""
     room = 10  # pixels
-    return alt.Scale(type="log", nice=False, padding=room) if log else alt.Scale(zero=False, padding=room)
+    return log_scale(room) if log else alt.Scale(zero=False, padding=room)
+
+
+def linear_scale(room: int) -> alt.Scale:
+    """A linear scale from the lowest to the highest value, with so many pixels to spare."""
+    return alt.Scale(zero=False, nice=False, padding=room)
+
+
+def log_scale(room: int) -> alt.Scale:
+    """A logarithmic scale from the lowest to the highest value, with so many pixels to spare."""
+    return alt.Scale(type="log", nice=False, padding=room)
+
+
+def under_lane(column: str, title: str, **options: Any) -> alt.Y:
+    """A loss on a logarithmic y-axis that ends below the lane of the trials that diverged."""
+    scale = alt.Scale(type="log", nice=False, padding=10, range=[alt.expr("height"), _LANE])
+    return alt.Y(f"{column}:Q", title=title, scale=scale, **options)
 
 
 def naming(names: tuple[str, ...]) -> str:
@@ -108,7 +126,7 @@ def lost(x: str) -> tuple[Any, Any]:
         x: The column on the x-axis; filters and channels are for the caller.
     """
     left = f"width - scale('x', datum['{x}']) < {_LABEL_ROOM}"
-    cross = alt.Chart().mark_point(shape=_CROSS, size=90, stroke=ALARM, strokeWidth=2.6, opacity=1)
+    cross = alt.Chart().mark_point(shape=CROSS, size=90, stroke=ALARM, strokeWidth=2.6, opacity=1)
     label = alt.Chart().mark_text(
         text="diverged",
         color=ALARM,
@@ -117,6 +135,31 @@ def lost(x: str) -> tuple[Any, Any]:
         dx=alt.expr(f"{left} ? -13 : 13"),
     )
     return cross, label
+
+
+def in_lane(column: str, x: alt.X, test: str) -> list[Any]:
+    """The ✕ of trials that diverged, in their lane, and the word once, beside the axis's numbers.
+
+    Args:
+        column: The column on the x-axis.
+        x: The channel of the ✕.
+        test: A Vega test: the row is of a trial that diverged. Such rows have `lost` in common.
+    """
+    height = alt.value(_LANE / 2 - 2)
+    cross, _ = lost(column)
+    once = alt.Chart().transform_filter(test).transform_aggregate(found="count()", groupby=["lost"])
+    word = once.mark_text(text="diverged", color=ALARM, fontWeight=600, align="right", tooltip=None)
+    return [
+        cross.transform_filter(test).encode(x=x, y=height),
+        word.encode(x=alt.value(-6), y=height),
+    ]
+
+
+def nearest(column: str) -> alt.Parameter:
+    """The value of a column at the mark nearest to the pointer, as the parameter "near"."""
+    return alt.selection_point(
+        name="near", nearest=True, on="pointermove", clear="pointerout", fields=[column], empty=False
+    )
 
 
 def reading(x: alt.X, column: str, tests: list[str], titles: dict[str, str]) -> Any:
@@ -130,9 +173,7 @@ def reading(x: alt.X, column: str, tests: list[str], titles: dict[str, str]) -> 
         tests: A row can be read where one of these Vega tests holds.
         titles: The words in the tooltip for that column, then for each one that is read.
     """
-    near = alt.selection_point(
-        name="near", nearest=True, on="pointermove", clear="pointerout", fields=[column], empty=False
-    )
+    near = nearest(column)
     read = {name: title for name, title in titles.items() if name != column}
     texts = {f"{name}_text": _text(name) for name in read}
     tooltip = [alt.Tooltip(f"{column}:Q", title=_quoted(titles[column]), format=".5~g")]

@@ -9,6 +9,7 @@ import altair as alt
 
 from core.charts.base import (
     ALARM,
+    CROSS,
     DARK_INK,
     GREEN,
     GREY,
@@ -140,9 +141,7 @@ def _crosses() -> Any:
         alt.Chart()
         .transform_filter("datum.lost == 1")
         .transform_calculate(middle="sqrt(datum.x1 * datum.x2)", height="(datum.y1 + datum.y2) / 2")
-        .mark_point(
-            shape="M-1,-1L1,1M1,-1L-1,1", size=9, strokeWidth=0.8, stroke=ALARM, opacity=0.7, tooltip=None
-        )
+        .mark_point(shape=CROSS, size=9, strokeWidth=0.8, stroke=ALARM, opacity=0.7, tooltip=None)
         .encode(x=_x("middle"), y=_y("height"))
     )
 

@@ -1,4 +1,4 @@
-"""The tables that the Tune page's pictures are drawn from; their columns are those of `core.charts.tune`."""
+"""The tables that the Tune page's pictures are drawn from; their columns are those of `core.charts`."""
 
 from __future__ import annotations
 
