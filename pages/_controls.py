@@ -58,6 +58,8 @@ LABELS = {
     "ramp": "Share of the run to ramp up",
     "momentum_start": "Momentum at the start",
     "momentum_low": "Momentum at the peak",
+    "exact": "Exactly as the tutorial",
+    "round": "Settings at once",
 }
 STALE = 1.0  # seconds in which a widget may echo what it was told
 HEARD = 3.0  # seconds after which a browser has surely drawn what it was told

@@ -789,3 +789,10 @@ def test_a_constant_pixel_is_scaled_with_its_picture() -> None:
     assert len(set(problem.center)) == len(set(problem.spread)) == 1
     assert float(problem.x_train.mean()) == pytest.approx(0, abs=1e-6)
     assert float(problem.x_train.std()) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("rule", ["adam", "adamw"])
+def test_a_momentum_schedule_that_reaches_1_stops_where_adam_s_average_must(rule: str) -> None:
+    base = Config().but(optimizer=rule, epochs=2, momentum_schedule="ramp", momentum_start=1.0)
+    at_most = run([base.but(momentum_start=0.999999)])
+    assert run([base])["train_loss"].tolist() == pytest.approx(at_most["train_loss"].tolist(), rel=1e-4)

@@ -149,6 +149,7 @@ CASES: dict[str, Config] = {
         for rule in OPTIMIZERS
     },
     "ramp-none": BASE.but(momentum_schedule="ramp", ramp=0.0),
+    "ramp-beyond-adam": BASE.but(optimizer="adam", momentum_schedule="ramp", momentum_start=1.0),
     "ramp-all": BASE.but(momentum_schedule="ramp", ramp=1.0, momentum_start=0.99),
     "ramp-from-zero": BASE.but(momentum_schedule="ramp", momentum_start=0.0, ramp=0.02, dampening=0.5),
     "ramp-to-zero": BASE.but(momentum_schedule="ramp", momentum=0.0, dampening=0.5),

@@ -1,4 +1,4 @@
-"""A shared search as a page sees it: what workers do is seen, commands reach them, nothing is lost on the way."""
+"""A shared search as a page sees it: what workers do is seen, commands reach them, nothing is lost."""
 
 import threading
 from dataclasses import replace

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from copy import copy
 from dataclasses import dataclass, replace
+from functools import cache
 from itertools import groupby
 
 import numpy as np
@@ -16,7 +17,7 @@ from core.config import Config
 from core.engine.problem import BATCHES, WEIGHTS, Problem, generator, problem
 from core.history import DIVERGED, FINISHED, RUNNING, Change, History, Record
 from core.networks import Network
-from core.optimizers import Optimizer, State, stack, stackable
+from core.optimizers import OPTIMIZERS, Optimizer, State, stack, stackable
 from core.registry import Interval
 
 LOST = 1e6  # a loss this many times the constant predictor's counts as diverged
@@ -251,8 +252,12 @@ class Stack:
         numbers = {"learning_rate": self._column(factors) * team.rule.learning_rate}
         if word := team.rule.momentum_name:
             bases = [getattr(self.rules[seat], word) for seat in self._seats[team.rows]]
+            most = _most(team.rule.name, word)
             numbers[word] = self._column(
-                [c.momentum_schedule.value(b, *t) for c, b, t in zip(configs, bases, times, strict=True)]
+                [
+                    min(c.momentum_schedule.value(b, *t), most)
+                    for c, b, t in zip(configs, bases, times, strict=True)
+                ]
             )
         return team.rule.with_numbers(**numbers)
 
@@ -396,6 +401,14 @@ class Stack:
 def _steady(config: Config) -> bool:
     """Whether no schedule moves anything."""
     return config.schedule.constant and config.momentum_schedule.constant
+
+
+@cache
+def _most(rule: str, word: str) -> float:
+    """The largest value of a setting: Adam's β₁ stays below 1, which a momentum schedule may reach."""
+    record = OPTIMIZERS[rule].settings()[word]
+    assert isinstance(record, Interval)
+    return record.high
 
 
 def _twin(source: torch.Generator) -> torch.Generator:

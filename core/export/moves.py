@@ -7,6 +7,7 @@ from typing import Any
 
 from core.config import Config
 from core.export.text import function, when
+from core.optimizers import BETA1
 
 RATES: dict[str, tuple[str, ...]] = {
     "step": (
@@ -129,11 +130,18 @@ def meets_zero(config: Config) -> bool:
     """Whether a schedule may take the momentum to 0, at which torch.optim leaves the velocity as it is."""
     if not momentum_moves(config) or config.optimizer.momentum_name != "momentum":
         return False
-    ends = [getattr(config.momentum_schedule, key, None) for key in ("momentum_start", "momentum_low")]
-    return 0 in (config.momentum, *ends)
+    return 0 in (config.momentum, *_ends(config))
+
+
+def _ends(config: Config) -> list[float]:
+    """Where a momentum schedule begins or turns."""
+    schedule = config.momentum_schedule
+    return [getattr(schedule, key) for key in ("momentum_start", "momentum_low") if hasattr(schedule, key)]
 
 
 def _momentum_lines(config: Config) -> tuple[str, ...]:
     smallest, end = ("max(SMALLEST, ", ")") if meets_zero(config) else ("", "")
+    if config.optimizer.momentum_name == "beta1" and max(_ends(config), default=0) > BETA1.high:
+        smallest, end = f"min({BETA1.high!r}, ", ")"
     target = config.optimizer.momentum_name.upper()
     return tuple(line.format(target, smallest, end) for line in MOMENTA[config.momentum_schedule.name])

@@ -110,7 +110,7 @@ class Search:
 
     @property
     def steps(self) -> int:
-        """About how many updates there are in all, from those of the trials so far; the seeds count as one."""
+        """About how many updates there are in all, from the trials so far; all seeds count as one."""
         plan, ended = self.plan, self.ended
         each = self.done / ended if ended else plan.updates / plan.trials / plan.seeds
         return max(self.done + 1, round(each * (self.target + CHECKED)))
