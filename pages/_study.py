@@ -16,8 +16,13 @@ ALT = {
     "history": "Loss of every trial with its error bar, and the best so far. Trials has the numbers.",
     "curves": "Learning curve of every trial.",
 }
-LOSS = "validation loss"
 AWAY = "The database does not answer; try again in a moment."
+
+
+def judged(found: Any) -> str:
+    """The words for the loss that counts."""
+    aside = found is None or found.plan.config.valid_rows
+    return "validation loss" if aside else "training loss"
 
 
 def new(plan: Plan) -> Any:
@@ -132,7 +137,7 @@ def history(found: Any, frame: pd.DataFrame | None, others: dict[str, pd.DataFra
         table = drawn.history(frame, found.plan, level, others)
     event = st.vega_lite_chart(
         table,
-        charts.history_spec(bool(others), LOSS),
+        charts.history_spec(bool(others), judged(found)),
         key=f"history-{bool(others)}-{st.session_state.get('cleared', 0)}",
         on_select="rerun",
         selection_mode=["trial"],
@@ -152,7 +157,7 @@ def curves(found: Any, frame: pd.DataFrame | None, height: int) -> None:
 
         ended, going = found.curves(), found.running()
         table = drawn.learning_curves(ended, going, best(found, frame), st.session_state.get("trial"))
-    st.vega_lite_chart(table, charts.trial_curves_spec(), key="curves", height=height, alt=ALT["curves"])
+    st.vega_lite_chart(table, charts.trial_curves_spec(judged(found)), key="curves", height=height, alt=ALT["curves"])
 
 
 def belief(found: Any, frame: pd.DataFrame) -> Any:

@@ -17,7 +17,7 @@ from pages import _controls as controls
 from pages import _live as live
 from pages import _study as study
 from pages import _trials
-from pages._study import LOSS, parameter
+from pages._study import judged, parameter
 
 KINDS = ("belief", "uncertainty", "improvement")
 SURFACE = 340
@@ -182,7 +182,7 @@ def slices(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
         with columns[k % len(columns)]:
             st.vega_lite_chart(
                 table,
-                charts.slice_spec((parameter(r.word), r.scale), LOSS),
+                charts.slice_spec((parameter(r.word), r.scale), judged(found)),
                 key=f"slice-{r.word}",
                 height=240,
                 alt="Loss along one number: the model's mean and deviation, and the trials.",
@@ -255,7 +255,7 @@ def worth(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
         )
         st.vega_lite_chart(
             table.astype("float32"),
-            charts.chance_spec(LOSS),
+            charts.chance_spec(judged(found)),
             key="chance",
             height=260,
             alt="Expected best of k random trials.",

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from multiprocessing import get_context
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import quote
 
 import pytest
@@ -43,6 +44,17 @@ def _run(arguments: list[str], url: str, log: str) -> None:
     sys.exit(main(arguments))
 
 
+@contextlib.contextmanager
+def _no_main() -> Iterator[None]:
+    """Hides the main module, which a new process would import: after a test of a page it is the app."""
+    before = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = before
+
+
 class Worker:
     """`python -m core.worker`, in a process that has its imports already."""
 
@@ -50,7 +62,8 @@ class Worker:
         self.log = log
         arguments = ["--study", study, "--beat", str(BEAT), "--grace", str(GRACE), *more]
         self.process = _context.Process(target=_run, args=(arguments, url, str(log)))
-        self.process.start()
+        with _no_main():
+            self.process.start()
 
     @property
     def machine(self) -> str:

@@ -146,7 +146,7 @@ def _picked(x: alt.X) -> Any:
 
 
 @cache
-def trial_curves_spec() -> Spec:
+def trial_curves_spec(y_title: str = "validation loss") -> Spec:
     """The learning curve of every trial; the best, the running and the chosen ones in front.
 
     What rises above five times where trials usually begin is cut off, so one that diverges hides no other.
@@ -161,7 +161,7 @@ def trial_curves_spec() -> Spec:
     ]
     base = alt.Chart().encode(
         x=alt.X("epoch:Q", scale=linear_scale(0), axis=x_axis()),
-        y=alt.Y("loss:Q", title="validation loss", scale=log_scale(8), axis=y_axis(True)),
+        y=alt.Y("loss:Q", title=y_title, scale=log_scale(8), axis=y_axis(True)),
         detail="trial:N",
         tooltip=tooltip,
         **_looks(),
