@@ -12,7 +12,6 @@ from core.search import belief, drawn, ending
 from core.search import trials as kept
 from core.search.space import Range
 from core.search.truth import Truth
-from core.search.watched import Watched
 from pages import _controls as controls
 from pages import _live as live
 from pages import _study as study
@@ -83,7 +82,7 @@ def _taken(word: str, name: str) -> None:
 
 def _following(found: Any, frame: pd.DataFrame) -> Any:
     """What would be tried next, while nothing is being tried; kept until something is."""
-    if (frame["state"] == kept.RUNNING).any() or isinstance(found, Watched):
+    if (frame["state"] == kept.RUNNING).any() or found.shared:
         return None
     key = (found.study.study_name, len(frame), int(frame["score"].notna().sum()))
     held, ahead = st.session_state.get("following", (None, None))

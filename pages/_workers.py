@@ -25,7 +25,7 @@ def workers(found: Any) -> None:
     if jobs.limits() == jobs.HOSTED:
         st.caption("On this hosted demo a search runs here alone. Run the app yourself to use many machines.")
         return
-    if isinstance(found, Watched):
+    if found is not None and found.shared:
         _shared(found)
     else:
         _alone(found)

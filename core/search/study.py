@@ -62,9 +62,11 @@ class Search:
         checks: What the fresh seeds said, the best first; None until then, empty where all trials diverged.
         seconds: Time spent training and asking.
         pace: Updates a second at the most, as a job takes it; None for as many as it can.
+        shared: Whether others train its trials.
     """
 
     pace: float | None = None
+    shared = False
 
     def __init__(self, plan: Plan, study: optuna.Study | None = None) -> None:
         self.plan = plan

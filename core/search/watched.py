@@ -57,6 +57,7 @@ class Watched(Search):
     """
 
     pace = 2.0
+    shared = True
 
     def __init__(self, study: optuna.Study) -> None:
         super().__init__(kept.plan_of(study), study)
