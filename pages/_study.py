@@ -157,7 +157,9 @@ def curves(found: Any, frame: pd.DataFrame | None, height: int) -> None:
 
         ended, going = found.curves(), found.running()
         table = drawn.learning_curves(ended, going, best(found, frame), st.session_state.get("trial"))
-    st.vega_lite_chart(table, charts.trial_curves_spec(judged(found)), key="curves", height=height, alt=ALT["curves"])
+    st.vega_lite_chart(
+        table, charts.trial_curves_spec(judged(found)), key="curves", height=height, alt=ALT["curves"]
+    )
 
 
 def belief(found: Any, frame: pd.DataFrame) -> Any:

@@ -143,3 +143,18 @@ def test_train_opens_with_what_was_recommended():
     at.button(key="go_train").click().run()
     assert at.number_input(key="w_learning_rate").value == rate
     assert at.number_input(key="w_momentum").value == momentum
+
+
+def test_the_recommendation_goes_to_a_search_around_it() -> None:
+    at = opened(epochs="3")
+    at.button(key="recommend").click().run()
+    settled(at, lambda: any(b.key == "go_tune" for b in at.button))
+    rate = float(at.session_state["words"].get("learning_rate", 0.01))
+    at.button(key="go_tune").click().run()
+    assert not at.exception
+    assert any(str(m.value).startswith("**Tune**") for m in at.markdown)
+    words = at.session_state["words"]
+    assert float(words["learning_rate"]) != rate
+    low, high = (float(end) for end in words["space"].split(",")[0].split(":")[1:])
+    assert low < float(words["learning_rate"]) < high
+    assert words["tune"]
