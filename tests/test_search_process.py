@@ -18,10 +18,12 @@ from core.search.process import (
     Process,
     best_value,
     cholesky,
+    directions,
     expected_improvement,
     fit,
     lattice,
     log_expected_improvement,
+    matern,
     negative_log_posterior,
     propose,
 )
@@ -36,15 +38,21 @@ def rng(seed: int = 0) -> np.random.Generator:
 def known(n: int = 12, d: int = 3, seed: int = 0) -> Process:
     """A process with fixed hyperparameters on random data with noise that differs between points."""
     g = rng(seed)
-    noise = g.uniform(0.0, 0.1, n)
-    return Process(g.random((n, d)), g.standard_normal(n), noise, g.uniform(0.2, 2.0, d), 1.7, 0.01, 0.4)
+    noise, scales = g.uniform(0.0, 0.1, n), g.uniform(0.2, 2.0, along(np.zeros((1, d))).shape[1])
+    return Process(g.random((n, d)), g.standard_normal(n), noise, scales, 1.7, 0.01, 0.4)
+
+
+def along(points: Array) -> Array:
+    """Where points (n, d) lie along each direction, (n, m): between these the distances are along axes."""
+    return points @ directions(points.shape[1])
 
 
 def oracle(process: Process) -> GaussianProcessRegressor:
+    """Knows points by where they lie along the directions."""
     kernel = ConstantKernel(process.amplitude, "fixed") * Matern(process.scales, "fixed", nu=2.5)
     alpha = process.noise + process.extra
     found = GaussianProcessRegressor(kernel, alpha=alpha, optimizer=None)
-    return found.fit(process.points, process.values - process.mean)
+    return found.fit(along(process.points), process.values - process.mean)
 
 
 def valley(points: Array) -> Array:
@@ -54,18 +62,49 @@ def valley(points: Array) -> Array:
 # The process
 
 
-@pytest.mark.parametrize(("n", "d"), [(1, 1), (12, 3), (60, 5)])
+def test_distances_count_along_axes_and_their_sums_and_differences() -> None:
+    axes = [(1, 0, 0), (0, 1, 0), (0, 0, 1)]
+    twos = [(1, 1, 0), (1, -1, 0), (1, 0, 1), (1, 0, -1), (0, 1, 1), (0, 1, -1)]
+    threes = [(1, 1, 1), (1, 1, -1), (1, -1, 1), (1, -1, -1)]
+    found = [tuple(a) for a in directions(3).T]
+    assert found[:3] == axes
+    assert set(found[3:9]) == set(twos)
+    assert set(found[9:]) == set(threes)
+    assert directions(1).tolist() == [[1.0]]
+    assert {tuple(a) for a in directions(2).T} == {(1, 0), (0, 1), (1, 1), (1, -1)}
+    assert [directions(d).shape for d in (4, 5, 8, 30)] == [(4, 16), (5, 5), (8, 8), (30, 30)]
+    for d in range(1, 7):
+        assert directions(d)[:, :d].tolist() == np.eye(d).tolist()
+        both = [tuple(a) for a in np.hstack([directions(d), -directions(d)]).T]
+        assert len(set(both)) == len(both)
+
+
+def test_directions_that_all_share_cannot_be_written_to() -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        directions(3)[0, 0] = 2.0
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 4, 6])
+def test_as_far_as_it_reaches_along_an_axis_is_a_distance_of_one(d: int) -> None:
+    process = known(5, d)
+    middle = np.full((1, d), 0.5)
+    one = (1.0 + 5.0**0.5 + 5.0 / 3.0) * np.exp(-(5.0**0.5))
+    found = matern(middle, middle + np.diag(process.reach), process.scales)
+    assert found[0] == pytest.approx(np.full(d, one), rel=1e-12)
+
+
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (9, 2), (12, 3), (20, 4), (60, 5)])
 def test_the_posterior_is_scikit_learns(n: int, d: int) -> None:
     process = known(n, d)
     at = rng(1).random((40, d))
-    mean, covariance = oracle(process).predict(at, return_cov=True)
+    mean, covariance = oracle(process).predict(along(at), return_cov=True)
     assert process.posterior(at)[0] == pytest.approx(mean + process.mean, abs=1e-8)
     assert process.posterior(at)[1] == pytest.approx(np.sqrt(np.diag(covariance)), abs=1e-8)
     assert process.joint(at)[0] == pytest.approx(mean + process.mean, abs=1e-8)
     assert process.joint(at)[1] == pytest.approx(covariance, abs=1e-8)
 
 
-@pytest.mark.parametrize(("n", "d"), [(1, 1), (12, 3), (60, 5)])
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (9, 2), (12, 3), (20, 4), (60, 5)])
 def test_the_likelihood_is_scikit_learns(n: int, d: int) -> None:
     process = known(n, d)
     assert process.log_likelihood == pytest.approx(oracle(process).log_marginal_likelihood(), abs=1e-8)
@@ -100,19 +139,21 @@ def test_a_spoilt_diagonal_is_raised_by_as_little_as_will_do() -> None:
 
 
 def problem(n: int = 15, d: int = 3) -> tuple[Array, Array, Array, Array]:
-    """Points, squared differences, values of mean 0 and spread 1, noise."""
+    """Points, squared differences along the directions, values of mean 0 and spread 1, noise."""
     points = rng(2).random((n, d))
     values = points @ np.arange(1.0, d + 1.0) + 0.1 * rng(3).standard_normal(n)
     values = (values - values.mean()) / values.std()
-    return points, (points.T[:, :, None] - points.T[:, None]) ** 2, values, rng(4).uniform(0.0, 0.05, n)
+    at = along(points)
+    squares = np.stack([np.subtract.outer(a, a) ** 2 for a in at.T])
+    return points, squares, values, rng(4).uniform(0.0, 0.05, n)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_slope_of_what_is_minimised_is_that_of_finite_differences(seed: int) -> None:
     _, squares, values, noise = problem()
-    at, step = rng(seed).uniform(-3.0, 1.0, 5), 1e-5
+    at, step = rng(seed).uniform(-3.0, 1.0, len(squares) + 2), 1e-5
     gradient = negative_log_posterior(at, squares, values, noise)[1]
-    for k, unit in enumerate(np.eye(5)):
+    for k, unit in enumerate(np.eye(len(at))):
         above = negative_log_posterior(at + step * unit, squares, values, noise)[0]
         below = negative_log_posterior(at - step * unit, squares, values, noise)[0]
         assert gradient[k] == pytest.approx((above - below) / (2.0 * step), rel=1e-6, abs=1e-7)
@@ -124,14 +165,14 @@ def test_what_is_minimised_is_likelihood_and_priors() -> None:
     def expected(logs: Array) -> float:
         def cost(mean: float) -> float:
             hyper = np.exp(logs)
-            process = Process(points, values, noise, hyper[:3], hyper[3], hyper[4], mean)
+            process = Process(points, values, noise, hyper[:13], hyper[13], hyper[14], mean)
             return -oracle(process).log_marginal_likelihood() - stats.norm.logpdf(mean)
 
-        medians, spreads = np.log([*[0.5 * 3**0.5] * 3, 1.0, 1e-4]), [1.0, 1.0, 1.0, 1.5, 3.0]
+        medians, spreads = np.log([*[0.3 * 13**0.5] * 13, 1.0, 1e-4]), [1.0] * 13 + [1.5, 3.0]
         prior = stats.norm.logpdf(logs, medians, spreads).sum()
         return minimize_scalar(cost, bounds=(-5, 5), method="bounded", options={"xatol": 1e-9}).fun - prior
 
-    one, other = rng(0).uniform(-2.0, 1.0, 5), rng(1).uniform(-2.0, 1.0, 5)
+    one, other = rng(0).uniform(-2.0, 1.0, 15), rng(1).uniform(-2.0, 1.0, 15)
     found = [negative_log_posterior(at, squares, values, noise)[0] for at in (one, other)]
     assert found[0] - found[1] == pytest.approx(expected(one) - expected(other), abs=1e-6)
 
@@ -142,8 +183,28 @@ def test_the_fit_is_the_most_probable_of_many() -> None:
     logs = np.log([*process.scales, process.amplitude, process.extra])
     least, slope = negative_log_posterior(logs, squares, values, noise)
     assert np.abs(slope).max() < 1e-2
-    draws = logs + rng(0).normal(0.0, 2.0, (300, 5))
-    assert least < min(negative_log_posterior(at, squares, values, noise)[0] for at in draws)
+    for spread in (0.5, 2.0):
+        draws = logs + rng(0).normal(0.0, spread, (300, 15))
+        assert least < min(negative_log_posterior(at, squares, values, noise)[0] for at in draws)
+
+
+@pytest.mark.parametrize("across", [(1, -1, 0), (1, -1, -1)])
+def test_a_valley_across_the_axes_is_followed_better_than_along_axes_alone(
+    across: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slanted(points: Array) -> Array:
+        return np.log10(0.02 + (points @ across) ** 2)
+
+    def errors() -> list[float]:
+        """Off the data, root mean squares."""
+        fits = [fit(points, slanted(points)) for points in told]
+        return [float(np.sqrt(np.mean((p.posterior(at)[0] - slanted(at)) ** 2))) for p in fits]
+
+    told, at = [rng(seed).random((40, 3)) for seed in range(5)], rng(9).random((500, 3))
+    followed = errors()
+    monkeypatch.setattr(module, "directions", np.eye)
+    assert np.median(followed) < 0.5 * np.median(errors())
+    assert np.median(followed) < 0.1 * slanted(at).std()
 
 
 def test_the_fit_finds_what_matters_and_how_much_noise_there_is() -> None:
@@ -237,8 +298,8 @@ def test_a_beginning_is_the_only_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "minimize", spied)
     again = fit(points, 5.0 * values, 25.0 * noise, begin)
     assert len(starts) == 1
-    assert np.exp(starts[0][:3]) == pytest.approx(begin.scales)
-    assert np.exp(starts[0][3:]) == pytest.approx([begin.amplitude / 25.0, begin.extra / 25.0])
+    assert np.exp(starts[0][:-2]) == pytest.approx(begin.scales)
+    assert np.exp(starts[0][-2:]) == pytest.approx([begin.amplitude / 25.0, begin.extra / 25.0])
     assert again.amplitude == pytest.approx(begin.amplitude, rel=0.01)
 
 
@@ -388,6 +449,14 @@ def test_the_candidates_are_spread_more_evenly_than_at_random(d: int, factor: fl
     assert lattice(5, d, rng(0)).tolist() != lattice(5, d, rng(1)).tolist()
 
 
+def test_candidates_lie_about_the_best_point_as_wide_as_the_function_reaches() -> None:
+    scales = np.array([0.05, *[0.8] * 12])
+    process = Process(np.full((1, 3), 0.5), np.zeros(1), np.zeros(1), scales, 1.0, 0.01, 0.0)
+    near = module._candidates(process, rng())[-320:]
+    radius = np.mean(np.square([0.3, 0.1, 0.03, 0.01])) ** 0.5
+    assert (near - 0.5).std(0) / process.reach == pytest.approx(np.full(3, radius), rel=0.15)
+
+
 # The shares
 
 
@@ -424,7 +493,7 @@ def test_the_error_bars_of_shares_hold_what_few_points_do_not_tell() -> None:
         points = rng(seed).random((n, 3))
         return total_shares(fit(points, np.sin(5.0 * points[:, 0]) + points[:, 1] ** 2), rng(seed))
 
-    few, many = [shares(8, s) for s in range(5)], [shares(40, s) for s in range(5)]
+    few, many = [shares(8, s) for s in range(25)], [shares(40, s) for s in range(25)]
     assert np.mean([d for _, d in few]) > 3.0 * np.mean([d for _, d in many])
     truth = np.mean([share for share, _ in many], axis=0)
     off = np.array([np.abs(share - truth) / np.maximum(deviation, 0.02) for share, deviation in few])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from core.optimizers import SGD, Momentum, Nesterov
 from core.search.plan import Plan
 from core.search.process import Process, best_value, expected_improvement, fit
-from core.search.sampler import noise_of
+from core.search.sampler import noise_of, softened
 from core.search.space import Range
 from core.search.trials import told
 from core.sharpness import config_moments
@@ -32,9 +32,8 @@ def believe(frame: pd.DataFrame, plan: Plan) -> Process | None:
     known = told(frame)
     if len(known) < FEWEST:
         return None
-    points = units(known, plan)
-    noise = noise_of([list(s) for s in known["scores"]])
-    return fit(points, known["score"].to_numpy(float), noise)
+    values, noise = known["score"].to_numpy(float), noise_of([list(s) for s in known["scores"]])
+    return fit(units(known, plan), values, softened(values, noise))
 
 
 def units(frame: pd.DataFrame, plan: Plan) -> Array:

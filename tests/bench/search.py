@@ -146,13 +146,15 @@ def played(problem: str, method: Method, view: View, repeat: int) -> dict[str, f
     return {"regret": regrets[0], "by_score": regrets[1], "ms": statistics.median(spent)}
 
 
-def results(problems: Sequence[str], repeats: int, quick: bool, recompute: bool) -> Iterator[dict[str, Any]]:
+def results(
+    problems: Sequence[str], repeats: range, quick: bool, recompute: bool
+) -> Iterator[dict[str, Any]]:
     """One row for each problem, kind, repeat and method; a line about each problem on the way."""
     for problem in problems:
         fine = COARSE if quick else FINE if problem.endswith("linear") else MEDIUM
         cells = table(problem, fine, recompute)
         begin = time.perf_counter()
-        for kind, repeat in ((kind, repeat) for repeat in range(repeats) for kind in RIVALS):
+        for kind, repeat in ((kind, repeat) for repeat in repeats for kind in RIVALS):
             view = View.of(cells, kind, repeat)
             if kind == NOISY:
                 row = {"problem": problem, "kind": kind, "method": EXHAUSTED, "repeat": repeat}
@@ -227,7 +229,8 @@ def claims(frame: pd.DataFrame) -> list[str]:
 
 def report(frame: pd.DataFrame) -> str:
     """All tables and claims, as Markdown."""
-    parts = [f"{frame['repeat'].nunique()} repeats."]
+    numbers = frame["repeat"]
+    parts = [f"{numbers.nunique()} repeats, {numbers.min()} to {numbers.max()}."]
     for kind in RIVALS:
         parts += [f"Regret in percent, {kind}: median (mean ± standard error)", summary(frame, kind)]
     parts += ["The same on held-out seeds, had the trial with the lowest score been taken:"]
@@ -239,13 +242,19 @@ def report(frame: pd.DataFrame) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Our sampler beside Optuna's, on tables of real runs.")
     parser.add_argument("--repeats", type=int, help="repeats of each search (30, quick: 3)")
-    parser.add_argument("--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS))
+    parser.add_argument(
+        "--first", type=int, default=0, help="number of the first repeat, which is its seed (0)"
+    )
+    parser.add_argument(
+        "--problems", nargs="+", choices=PROBLEMS, default=list(PROBLEMS), help="which tables (all)"
+    )
     parser.add_argument("--quick", action="store_true", help="coarse tables, few repeats: does it run?")
     parser.add_argument("--recompute", action="store_true", help="train the tables anew")
     parser.add_argument("--rows", type=Path, help="a CSV file for the result of every single search")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    repeats = given.repeats or (3 if given.quick else 30)
+    count = given.repeats or (3 if given.quick else 30)
+    repeats = range(given.first, given.first + count)
     frame = pd.DataFrame(results(given.problems, repeats, given.quick, given.recompute))
     if given.rows:
         frame.to_csv(given.rows, index=False)
