@@ -12,6 +12,7 @@ SHOTS = {
     "stability": "/stability?epochs=10&run=1",
     "tune": "/tune?dataset=boston&epochs=10&run=1",
 }
+TALL = {"tune": 1330}  # pixels, for those whose picture goes on below
 READY = "() => document.querySelector('.stProgress')?.innerText.startsWith('Finished')"
 
 
@@ -30,6 +31,7 @@ def main() -> None:
             )
             for name, link in SHOTS.items():
                 page = context.new_page()
+                page.set_viewport_size({"width": 1280, "height": TALL.get(name, 860)})
                 page.goto(address + link)
                 page.wait_for_function(READY, timeout=60_000)
                 page.wait_for_timeout(1500)

@@ -364,3 +364,25 @@ def test_streamlit_does_not_collect_garbage_after_every_tick():
     assert config()["runner"]["postScriptGC"] is False
     source = Path(__import__("streamlit").__file__).parent / "runtime/scriptrunner/script_runner.py"
     assert 'get_option("runner.postScriptGC")' in source.read_text("utf-8")
+
+
+MEASURED = charts.map_spec(True)
+
+
+def test_a_run_of_a_map_that_diverged_is_a_cross_in_the_alarm_colour_not_a_dot():
+    (layer,) = [layer for layer in MEASURED["layer"] if layer["mark"].get("type") == "point"]
+    assert layer["mark"]["shape"] == "M-1,-1L1,1M1,-1L-1,1"
+    assert layer["mark"]["stroke"] == charts.ALARM
+    assert layer["transform"][0] == {"filter": "datum.lost == 1"}
+    assert not [layer for layer in charts.map_spec(False)["layer"] if layer["mark"].get("type") == "point"]
+
+
+@pytest.mark.parametrize("make", [charts.loss_spec, lambda: compared(), charts.history_spec])
+def test_no_reading_line_is_drawn_before_the_pointer_comes(make):
+    """A condition on an empty selection holds for every row, unless it says otherwise."""
+    conditions = [
+        c for found in parts(make(), "condition") for c in (found if type(found) is list else [found])
+    ]
+    near = [condition for condition in conditions if condition.get("param") == "near"]
+    assert near
+    assert all(condition["empty"] is False for condition in near)

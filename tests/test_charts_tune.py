@@ -158,6 +158,26 @@ def test_looks_of_learning_curves_differ_in_colour_and_in_dash_or_width():
     assert widths[1] == max(widths)
 
 
+def test_of_learning_curves_only_those_that_go_on_are_dashed():
+    (dashes,) = map(json.loads, ranges(charts.trial_curves_spec(), "strokeDash"))
+    (names,) = {text.removesuffix("[datum.value]") for text in parts(charts.trial_curves_spec(), "labelExpr")}
+    dashed = [name for name, (_, gap) in zip(json.loads(names), dashes, strict=True) if gap > 0]
+    assert dashed == ["running now"]
+
+
+def test_a_trial_that_diverged_ends_above_the_labels_and_inside_the_chart(blank):
+    spec = charts.parallel_spec(AXES)
+    (end,) = [entry["calculate"] for entry in spec_transforms(spec) if entry.get("as") == "end"]
+    rows = [{"lost": lost, "p_loss": 0.3} for lost in (0, 1)]
+    held, above = blank.evaluate(f"rows => rows.map(datum => {end})", rows)
+    scales = [entry["scale"] for entry in parts(spec, "y") if isinstance(entry, dict) and "scale" in entry]
+    tops = {scale["domain"][1] for scale in scales}
+    labels = [axis["values"] for axis in parts(spec, "axis") if axis and axis.get("orient") == "left"]
+    assert held == 0.3
+    assert {max(values) for values in labels} == {1}
+    assert 1.05 < above < min(tops)
+
+
 @pytest.mark.parametrize("name", ["history", "slice", "parallel"])
 def test_what_diverged_is_a_cross_in_the_alarm_colour_and_is_said(name):
     marks = [mark for mark in parts(SPECS[name][0](), "mark") if isinstance(mark, dict)]

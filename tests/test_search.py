@@ -1,9 +1,11 @@
 """A search in this process: what it asks, trains, tells, keeps, and how it ends."""
 
 import io
+import math
 import sqlite3
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import optuna
@@ -11,13 +13,15 @@ import pandas as pd
 import pytest
 import torch
 
+from core.compare import Measures
 from core.config import Config
 from core.engine import run
 from core.registry import OutOfRange
 from core.search import BadPlan, BadSpace, Plan, Space, search
 from core.search import trials as kept
-from core.search.objective import CEILING, baseline, ceiling, scores
+from core.search.objective import CEILING, Outcome, baseline, ceiling, outcomes, scores, thinned
 from core.search.plan import APART
+from core.search.sampler import ask
 from core.search.study import FRESH, Search, evaluate
 from core.search.truth import Beside, Truth
 
@@ -282,10 +286,8 @@ def test_stars_and_notes_stand_beside_trials_that_never_change(found: Search) ->
     pd.testing.assert_series_equal(frame["score"], before)
 
 
-def test_the_study_itself_can_be_taken_along_and_opened_by_optuna(found: Search, tmp_path: object) -> None:
-    from pathlib import Path
-
-    path = Path(str(tmp_path)) / "study.db"
+def test_the_study_itself_can_be_taken_along_and_opened_by_optuna(found: Search, tmp_path: Path) -> None:
+    path = tmp_path / "study.db"
     path.write_bytes(kept.to_bytes(found.study))
     opened = optuna.load_study(study_name=None, storage=f"sqlite:///{path}")
     assert [t.value for t in opened.trials] == found.table()["score"].tolist()
@@ -320,7 +322,7 @@ def test_two_searches_at_once_come_to_what_each_comes_to_alone() -> None:
 
 
 def test_the_truth_is_real_runs_scored_as_trials_are() -> None:
-    plan = Plan(BOSTON, seeds=2)
+    plan = Plan(BOSTON, seeds=3)
     held = {"learning_rate": 0.01, "batch_size": 50, "momentum": 0.5}
     truth = Truth(plan, held, "learning_rate", "momentum")
     assert truth.scores.shape == (15, 25)
@@ -375,3 +377,277 @@ def test_what_would_be_tried_next_is_what_is_tried_next(found: Search) -> None:
     assert reason is not None
     assert last["mean"] == reason.mean
     assert kept.following(search.study, replace(search.plan, sampler="random")) is None
+
+
+def test_the_ceiling_for_numbers_is_of_the_mean_of_the_training_rows_alone() -> None:
+    """Oracle: the split from its seed, the targets in their own unit; losses are in variances of training."""
+    from core.engine.problem import problem
+
+    split = torch.randperm(506, generator=torch.Generator().manual_seed(0)).numpy()
+    y = BOSTON.dataset.targets
+    valid, train = y[split[:101]], y[split[101:]]
+    worst = 1.5 * np.mean((valid - train.mean()) ** 2) / train.var()
+    assert ceiling(problem(BOSTON)) == pytest.approx(worst, rel=1e-5)
+
+
+def test_a_loss_of_zero_counts_as_a_millionth_of_a_millionth_of_the_ceiling() -> None:
+    told = scores(np.zeros(3), np.array([100.0, 1.0, 0.01]))
+    assert told.tolist() == pytest.approx([-10.0, -12.0, -14.0])
+
+
+def test_each_seed_that_diverged_has_the_ceiling_of_its_own_rows(lost: Search) -> None:
+    from core.engine.problem import problem
+
+    worst = [np.log10(ceiling(problem(replace(BOSTON, seed=seed)))) for seed in range(2)]
+    assert worst[0] != pytest.approx(worst[1], rel=1e-3)
+    for told in lost.table()["scores"]:
+        assert list(told) == pytest.approx(worst, rel=1e-6)
+
+
+def judged(*losses: list[float]) -> Outcome:
+    """What three epochs of one setting come to, for each seed."""
+    loss = np.array([losses])
+    lost = ~np.isfinite(loss[:, :, -1])
+    return outcomes(
+        Measures(loss, loss, lost * np.nan, loss, lost, lost * np.nan), np.full(len(losses), 50.0)
+    )[0]
+
+
+def test_a_curve_goes_on_with_the_seeds_that_have_not_diverged() -> None:
+    outcome = judged([4.0, 2.0, 8.0], [9.0, np.nan, np.nan])
+    assert outcome.curve.tolist() == pytest.approx([6.0, 2.0, 8.0])
+    assert outcome.diverged == 1
+
+
+@pytest.mark.parametrize("count", [1, 2, 59, 60, 61, 62, 119, 120, 121, 1000, 1001])
+def test_a_kept_curve_has_its_first_and_last_epoch_and_about_sixty_points(count: int) -> None:
+    keep = thinned(count)
+    assert (keep[0], keep[-1]) == (0, count - 1)
+    assert len(keep) <= 61
+    assert len(keep) == count or count > 60
+    assert len(set(np.diff(keep)[:-1])) <= 1
+
+
+def test_a_trial_with_one_seed_lost_is_called_diverged() -> None:
+    plan = Plan(BOSTON, trials=5, seeds=2)
+    study = kept.create(plan)
+    trial = ask(study, plan.space.distributions())
+    outcome = judged([4.0, 2.0, 8.0], [9.0, np.nan, np.nan])
+    kept.write(trial, outcome, 0.1)
+    study.tell(trial, kept.value(outcome))
+    row = kept.table(study, plan.space).iloc[0]
+    assert (row["state"], row["diverged"], row["loss"]) == ("diverged", 1, pytest.approx(8.0))
+    assert row["score"] == pytest.approx((np.log10(8) + np.log10(50)) / 2)
+
+
+def test_a_trial_s_loss_is_the_geometric_mean_of_its_seeds(found: Search) -> None:
+    frame = found.table()
+    held = frame[frame["state"] == "finished"]
+    means = [math.prod(losses) ** (1 / 3) for losses in held["losses"]]
+    assert held["loss"].to_numpy() == pytest.approx(means)
+
+
+def test_a_queued_setting_is_in_the_table_before_it_is_tried() -> None:
+    found = Search(Plan(BOSTON, trials=5, seeds=2))
+    values = {"learning_rate": 0.0123, "batch_size": 17, "momentum": 0.5}
+    found.enqueue(values)
+    last = found.table().iloc[-1]
+    assert (last["state"], last["kind"]) == ("queued", "hand")
+    assert {word: last[word] for word in values} == pytest.approx(values)
+    assert found.target == 5, "it takes the place of a trial that the model would have asked for"
+
+
+def test_the_exact_tutorial_starts_spread_out_without_what_the_page_had() -> None:
+    first = kept.starts(Plan(BOSTON, trials=20, exact=True))
+    assert [kind for kind, _ in first] == ["start"] * 5
+    assert BOSTON.learning_rate not in [values["learning_rate"] for _, values in first]
+
+
+def test_a_grid_comes_in_an_order_of_chance_and_ends_with_its_last_cell() -> None:
+    plan = Plan(BOSTON, trials=11, sampler="grid")
+    rates = [values["learning_rate"] for values in kept.grid(plan)]
+    assert rates != sorted(rates)
+    assert rates != [values["learning_rate"] for values in kept.grid(replace(plan, seed=1))]
+    assert Search(plan).target == 8, "of three numbers with two values or more, 8 is the most below 11"
+
+
+def test_a_study_taken_along_in_the_middle_of_a_round_has_what_has_ended(tmp_path: Path) -> None:
+    found = Search(Plan(BOSTON, trials=8, seeds=2))
+    while not (found.ended == 4 and found.running()):
+        found.advance()
+    path = tmp_path / "study.db"
+    path.write_bytes(kept.to_bytes(found.study))
+    opened = optuna.load_study(study_name=None, storage=f"sqlite:///{path}")
+    states = kept.table(opened, found.plan.space)["state"].tolist()
+    assert len(states) == 4
+    assert set(states) <= {"finished", "diverged"}
+    assert (found.table()["state"] == "running").sum() == 4
+
+
+def test_a_trial_that_was_asked_for_by_mistake_is_not_in_the_table() -> None:
+    plan = Plan(BOSTON, trials=5, seeds=2)
+    study = kept.create(plan)
+    ask(study, plan.space.distributions()).set_user_attr(kept.DROPPED, True)
+    assert kept.table(study, plan.space)["number"].tolist() == [1, 2, 3, 4]
+
+
+def test_results_of_other_numbers_than_those_searched_are_not_taken_over(found: Search) -> None:
+    new = found.moved(replace(found.plan, space=Space(learning_rate=(1e-4, 0.1))))
+    assert new.ended == new.study.user_attrs["parent"]["taken"] == 0
+
+
+def test_an_ended_search_in_other_ranges_tries_one_setting_more(found: Search) -> None:
+    space = Space(learning_rate=(1e-4, 0.1), batch_size=(1, 100), momentum=(0, 0.98))
+    new = found.moved(replace(found.plan, space=space))
+    taken = new.study.user_attrs["parent"]["taken"]
+    assert new.ended == taken > 0
+    assert new.target == new.plan.trials == taken + 1
+    assert new.searching
+
+
+def test_fresh_seeds_lie_behind_the_config_s_own() -> None:
+    config = replace(BOSTON, seed=30)
+    found = Search(Plan(config, trials=5, seeds=2))
+    while found.searching or found.running():
+        found.advance()
+    while not found.configs:
+        found.advance()
+    assert [c.seed for c in found.configs[:FRESH]] == list(range(30 + APART, 30 + APART + FRESH))
+
+
+def test_the_setting_to_take_is_the_best_on_fresh_seeds_whatever_the_search_saw(found: Search) -> None:
+    assert found.checks is not None
+    other = Search(found.plan, found.study)
+    other.checks = found.checks[::-1]
+    assert other.best == found.config(found.checks[-1].number) != found.best
+
+
+def test_what_is_checked_are_the_best_by_rank(found: Search) -> None:
+    from core.search.ending import best_trials
+
+    assert found.checks is not None
+    assert {c.number for c in found.checks} == set(best_trials(found.table(), found.plan)[:3])
+
+
+def test_rounds_count_from_one_and_the_last_one_has_what_is_left() -> None:
+    found = Search(Plan(BOSTON, trials=6, seeds=2, batch=4))
+    assert found.rounds == (1, 2)
+    sizes = []
+    while found.searching:
+        found.advance()
+        if found.running() and len(sizes) < found.rounds[0]:
+            sizes.append(len(found.running()))
+    assert sizes == [4, 2]
+    assert found.ended == 6
+    assert found.rounds == (2, 2)
+
+
+def test_time_left_counts_the_trials_and_the_check_to_come() -> None:
+    found = Search(Plan(BOSTON, trials=8, seeds=2))
+    while found.ended < 4:
+        found.advance()
+    found.seconds = 2.0
+    assert found.left == pytest.approx(0.5 * (4 + 3 * FRESH / 2)), "the check is of 3 settings on FRESH seeds"
+
+
+def test_the_time_of_a_round_is_shared_by_its_trials(found: Search) -> None:
+    assert 0 < found.table()["seconds"].sum() <= found.seconds
+
+
+def test_a_search_made_longer_during_its_check_is_checked_when_it_really_ends() -> None:
+    found = Search(Plan(BOSTON, trials=5, seeds=2))
+    while found.searching or found.running():
+        found.advance()
+    found.advance()
+    found.extend(2)
+    while found.searching:
+        found.advance()
+        assert found.checks is None or not found.searching
+    while found.active:
+        found.advance()
+    assert found.ended == 7
+    assert found.checks
+
+
+@pytest.mark.parametrize("epochs", [1, 61])
+def test_curves_of_a_round_reach_the_last_epoch(epochs: int) -> None:
+    config = replace(BOSTON, epochs=epochs, batch_size=405)
+    plan = Plan(config, Space(learning_rate=(1e-3, 0.1)), trials=2, seeds=1, batch=2)
+    found = Search(plan)
+    found.advance()
+    assert found.running()[0][0][-1] == epochs
+
+
+def test_an_exact_search_and_its_truth_have_plain_losses() -> None:
+    plan = Plan(replace(BOSTON, epochs=1), trials=2, exact=True)
+    values = {"learning_rate": 0.01, "batch_size": 50, "momentum": 0.5}
+    outcome = evaluate(plan, values)
+    assert outcome.scores.tolist() == outcome.losses.tolist()
+    found = Search(plan)
+    while found.searching:
+        found.advance()
+    row = found.table().iloc[0]
+    assert row["score"] == pytest.approx(row["loss"])
+    truth = Truth(plan, values, "momentum", "learning_rate")
+    while np.isnan(truth.scores).all():
+        truth.advance()
+    row, column = np.argwhere(np.isfinite(truth.scores))[12]
+    cell = values | {"momentum": truth.x[column], "learning_rate": truth.y[row]}
+    assert truth.scores[row, column] == pytest.approx(float(evaluate(plan, cell).scores[0]), rel=1e-6)
+
+
+def test_the_truth_fills_from_coarse_to_fine_with_its_cells_in_the_middle_of_the_ranges() -> None:
+    plan = Plan(replace(BOSTON, epochs=1), seeds=1)
+    held = {"learning_rate": 0.01, "batch_size": 405, "momentum": 0.5}
+    truth = Truth(plan, held, "learning_rate", "momentum")
+    assert np.log10(truth.x) == pytest.approx(-4 + 3 * (np.arange(25) + 0.5) / 25, abs=1e-3)
+    for _ in range(60):
+        truth.advance(steps=25)
+        rows = np.flatnonzero(np.isfinite(truth.scores).all(axis=1))
+        if len(rows) == 3:
+            break
+    assert np.diff([-1, *rows, 15]).max() <= 8, "three of fifteen rows lie far apart"
+
+
+def test_the_progress_of_the_truth_grows_while_a_row_is_trained() -> None:
+    plan = Plan(replace(BOSTON, epochs=1), seeds=1)
+    held = {"learning_rate": 0.01, "batch_size": 32, "momentum": 0.5}
+    truth = Truth(plan, held, "learning_rate", "momentum")
+    truth.advance(steps=25)
+    once = truth.done
+    truth.advance(steps=25)
+    assert np.isnan(truth.scores).all()
+    assert 0 < once < truth.done < truth.steps / 15
+
+
+def test_random_and_grid_are_checked_on_the_very_seeds_of_the_search() -> None:
+    plan = Plan(replace(BOSTON, seed=20), trials=6, seeds=2)
+    for other in Beside(plan).searches.values():
+        assert other.plan.config == plan.config
+        assert other.plan.space == plan.space
+
+
+def test_other_ranges_keep_what_is_queued_or_in_training_where_it_fits() -> None:
+    search = Search(Plan(BOSTON, trials=8, seeds=1))
+    while search.ended < 4:
+        search.advance()
+    fits = {"learning_rate": 0.0123, "batch_size": 17, "momentum": 0.5}
+    search.enqueue(fits)
+    search.enqueue(fits | {"learning_rate": 0.09})
+    search.advance()
+    space = Space(learning_rate=(1e-4, 0.02), batch_size=(1, 100), momentum=(0, 0.99))
+    frame = search.moved(replace(search.plan, space=space)).table()
+    hand = frame[frame["kind"] == "hand"]
+    assert hand["learning_rate"].tolist() == [0.0123]
+    assert hand["state"].tolist() == ["queued"]
+
+
+def test_a_setting_beyond_the_largest_budget_is_refused_and_not_queued() -> None:
+    search = ended(Plan(BOSTON, trials=4, seeds=1))
+    kept.set_target(search.study, 1000)
+    for _ in range(996):
+        search.study.add_trial(optuna.trial.create_trial(value=0.0))
+    before = len(search.study.trials)
+    with pytest.raises(OutOfRange, match="trials must be"):
+        search.enqueue({"learning_rate": 0.0123, "batch_size": 17, "momentum": 0.5})
+    assert len(search.study.trials) == before

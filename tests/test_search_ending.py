@@ -1,11 +1,13 @@
 """How a search ends: ranks, ties, edges, what it was worth, and what the pictures are drawn from."""
 
+import re
 from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import spearmanr
 
 from core.config import Config
 from core.search import Plan, Space, belief, drawn
@@ -22,7 +24,9 @@ from core.search.ending import (
     why,
 )
 from core.search.objective import Outcome
-from core.search.study import Search
+from core.search.process import Process
+from core.search.space import Range
+from core.search.study import Search, evaluate
 
 BOSTON = Config.from_query({"dataset": "boston", "epochs": "3"})
 PLAN = Plan(BOSTON, trials=12, seeds=3)
@@ -193,6 +197,7 @@ def test_error_bars_tell_settings_apart_and_leave_out_what_a_seed_does_to_all(fo
     shifted = frame.copy()
     seed = np.array([0.0, 5.0, -2.0])
     shifted["scores"] = [s + seed for s in frame["scores"]]
+    shifted["error"] = [s.std(ddof=1) / np.sqrt(3) for s in shifted["scores"]]
     assert drawn.errors(shifted) == pytest.approx(drawn.errors(frame))
     assert (drawn.errors(frame)[frame["state"] == "finished"] > 0).all()
 
@@ -276,3 +281,256 @@ def test_before_the_first_trial_there_is_nothing_to_draw() -> None:
     assert belief.believe(frame, plan) is None
     assert drawn.history(frame, plan, 1.0, {})["trial"].tolist() == [1, 4]
     assert drawn.learning_curves({}, {}, None, None).empty
+
+
+def test_one_lucky_fresh_seed_does_not_make_a_setting_the_best() -> None:
+    lucky, steady = np.array([-0.5, 0.9]), np.array([0.1, 0.1])
+    results = [Outcome(s, 10**s, 0, np.arange(1), np.ones(1)) for s in (lucky, steady)]
+    assert [c.number for c in chosen(results, [0, 1])] == [1, 0]
+
+
+def test_sobol_search_is_ranked_by_the_scores_themselves_as_random_search_is(found: Search) -> None:
+    frame = found.table()
+    held = frame[frame["state"] == "finished"].sort_values("score")
+    assert held["number"].tolist() != best_trials(frame, PLAN)
+    for sampler in ("sobol", "grid"):
+        assert best_trials(frame, replace(PLAN, sampler=sampler)) == held["number"].tolist()
+
+
+def test_an_end_beyond_which_no_value_is_allowed_asks_for_no_wider_range() -> None:
+    plan = Plan(BOSTON, Space(learning_rate=(1e-8, 1e4), momentum=(0.5, 0.9)))
+    middle = {"learning_rate": 0.01, "momentum": 0.8}
+    assert edges(plan, middle | {"learning_rate": 1e4}) == []
+    assert edges(plan, middle | {"learning_rate": 1e-8}) == []
+    assert len(edges(plan, middle | {"momentum": 0.5})) == 1
+
+
+def test_smaller_learning_rates_are_advised_only_where_they_are_searched(found: Search) -> None:
+    frame = found.table().assign(state="diverged")
+    still = Plan(BOSTON, Space(batch_size=(1, 100), momentum=(0, 0.99)))
+    assert verdict(still, frame, ()) == "All 12 settings tried so far diverged on some seed."
+
+
+def test_the_verdict_warns_of_fresh_seeds_that_diverged_and_of_an_edge(found: Search) -> None:
+    frame = found.table()
+    number = int(frame.loc[11, "number"])
+    frame.loc[11, "learning_rate"] = 0.1
+    broken = Check(number, np.zeros(4), np.array([1.0, np.nan, 1.2, np.nan]))
+    said = verdict(PLAN, frame, (broken,))
+    assert "2 of these seeds diverged, so it is too close to the limit." in said
+    assert "The learning rate is at the high end of its range (0.1): widen it upwards." in said
+    assert "too close" not in verdict(PLAN, frame, (check(number, 0.1, 0.2),))
+
+
+def test_the_verdict_has_the_interval_from_low_to_high_and_the_loss_that_the_search_saw(
+    found: Search,
+) -> None:
+    frame = found.table()
+    number = int(frame.loc[11, "number"])
+    one = Check(number, np.zeros(8), np.linspace(20.0, 30.0, 8))
+    pattern = r"its loss is ([\d.]+) \[([\d.]+), ([\d.]+)\]; the search itself had seen ([\d.,]+)\."
+    told = re.search(pattern, verdict(PLAN, frame, (one,)))
+    assert told is not None
+    mean, low, high = (float(text) for text in told.groups()[:3])
+    assert mean == 25
+    assert 20 < low < mean < high < 30
+    assert float(told[4].replace(",", "")) == pytest.approx(frame.loc[11, "loss"], rel=0.01)
+
+
+def test_just_half_diverged_is_no_reason_to_shrink_the_space(found: Search) -> None:
+    frame = found.table().assign(state="finished")
+    frame.loc[:5, "state"] = "diverged"
+    assert "diverged" not in verdict(PLAN, frame, (check(int(frame.loc[11, "number"]), 0.1, 0.2),))
+
+
+def test_a_point_is_asked_for_a_lower_loss_or_because_the_model_is_unsure() -> None:
+    row = pd.Series({"number": 6, "kind": "model", "mean": 1.0, "deviation": 1.0, "best": 2.0})
+    assert why(row, PLAN) == (
+        "Trial 7 was asked for its expected improvement: the model expected "
+        "a loss lower than the best that it believes in (10, between 1 and 100, against 100)."
+    )
+    row["mean"] = 3.0
+    doubt = "nothing better on average, but is unsure there (1,000, between 100 and 10,000, against 100)."
+    assert why(row, PLAN).endswith(doubt)
+
+
+def test_the_interval_of_the_expected_best_holds_95_in_100() -> None:
+    """Oracle: the best of one draw is the mean, whose interval for many scores is the normal one."""
+    scores = np.random.default_rng(5).normal(3.0, 2.0, 500)
+    table = expected_best(scores, most=2)
+    assert table["k"].tolist() == [1, 2]
+    half = 1.96 * scores.std() / np.sqrt(500)
+    assert scores.mean() - table.loc[0, "low"] == pytest.approx(half, rel=0.15)
+    assert table.loc[0, "high"] - scores.mean() == pytest.approx(half, rel=0.15)
+
+
+def test_other_searches_are_compared_seed_by_seed_and_in_the_loss_where_that_was_searched() -> None:
+    best = check(0, *np.linspace(0, 3, 8))
+    higher = {"Random": check(1, *(best.scores + 0.1 + np.tile([0.01, -0.01], 4)))}
+    assert "ended higher" in helped(best, higher, PLAN), "seeds differ far more than settings do"
+    exact = replace(PLAN, exact=True)
+    assert helped(best, higher, exact) == "Random search ended higher: its loss is 0.1 above this search's."
+    assert belief.losses(np.array([0.5, 2.0]), exact).tolist() == [0.5, 2.0]
+
+
+def test_the_limit_of_nesterov_is_nesterov_s_and_lies_on_either_axis() -> None:
+    from core import maps
+
+    config = BOSTON.but(optimizer="nesterov")
+    plan = Plan(config)
+    values = {"learning_rate": 0.01, "batch_size": 16, "momentum": 0.9}
+    line = belief.limit_line(plan, values, "learning_rate", "momentum")
+    assert line is not None
+    small = replace(config, batch_size=16)
+    assert line["x"].to_numpy() == pytest.approx(maps.limits(small, line["y"].to_numpy(), nesterov=True))
+    turned = belief.limit_line(plan, values, "momentum", "learning_rate")
+    assert turned is not None
+    assert turned["x"].tolist() == line["y"].tolist()
+    assert turned["y"].tolist() == line["x"].tolist()
+
+
+def believed(found: Search) -> Process:
+    process = belief.believe(found.table(), PLAN)
+    assert process is not None
+    return process
+
+
+def test_the_map_of_improvement_is_over_the_smallest_mean_at_a_trial(found: Search) -> None:
+    """Oracle: the mean of max(best - f, 0) over many draws of f."""
+    process = believed(found)
+    seen = belief.surface(process, PLAN, [0.3, 0.6, 0.2], "learning_rate", "momentum", 5)
+    best = process.posterior(process.points)[0].min()
+    draws = np.random.default_rng(0).standard_normal(200_000)
+    widest = np.unravel_index(seen.improvement.argmax(), seen.improvement.shape)
+    for at in (widest, (0, 0), (4, 2)):
+        gain = np.maximum(best - (seen.mean[at] + seen.deviation[at] * draws), 0).mean()
+        assert seen.improvement[at] == pytest.approx(gain, rel=0.05, abs=1e-5)
+
+
+def test_the_band_of_a_slice_is_one_deviation_wide(found: Search) -> None:
+    process = believed(found)
+    table = belief.slices(process, PLAN, [0.3, 0.6, 0.2], "momentum", 3)
+    mean, deviation = process.posterior(np.array([[0.3, 0.6, u] for u in (0.0, 0.5, 1.0)]))
+    assert table["low"].to_numpy() == pytest.approx(10 ** (mean - deviation))
+    assert table["high"].to_numpy() == pytest.approx(10 ** (mean + deviation))
+    assert table["x"].to_numpy() == pytest.approx([0, 0.9, 0.99])
+
+
+def test_importances_name_each_number_s_share_and_what_is_unsure_of_it(found: Search) -> None:
+    table = belief.importances(believed(found), PLAN)
+    assert tuple(table["word"]) == PLAN.space.words
+    assert table["share"].sum() >= 1 - 3 * table["error"].sum(), "total shares add up to one at least"
+    assert (table["share"].max() > table["error"]).all()
+
+
+RATE, REST = Range("learning_rate", 1e-4, 0.1), Range("momentum", 0.0, 0.99, "rest")
+
+
+def test_each_trial_lies_on_the_map_where_its_axes_have_it_and_has_its_own_mark(found: Search) -> None:
+    frame = found.table().iloc[:5]
+    frame["state"] = ["finished", "diverged", "running", "finished", "queued"]
+    dots = drawn.points(frame, (RATE, REST), 3, {"learning_rate": 0.02, "momentum": 0.9})
+    assert dots["mark"].tolist() == [0, 1, 3, 2, 4]
+    assert dots["px"].to_numpy() == pytest.approx([*frame["learning_rate"][:4], 0.02])
+    assert dots["py"].to_numpy() == pytest.approx([*(-np.log10(1 - frame["momentum"][:4])), 1.0])
+    assert drawn.points(frame, (RATE, REST), None)["mark"].tolist() == [0, 1, 3, 0]
+
+
+def test_the_limit_is_drawn_only_where_it_lies_on_the_map() -> None:
+    found = pd.DataFrame({"x": [0.05, 0.2, 0.05, 0.05], "y": [0.9, 0.9, 0.995, 0.0]})
+    line = drawn.line(found, (RATE, REST))
+    assert line["lx"].tolist() == [0.05, 0.05]
+    assert line["ly"].to_numpy() == pytest.approx([1.0, 0.0])
+    assert drawn.line(None, (RATE, REST)).empty
+
+
+def test_the_latest_curves_are_drawn_and_the_best_the_running_and_the_picked_stand_out() -> None:
+    ended = {n: ([0, 1], [2.0, 1.0 + n]) for n in range(70)}
+    table = drawn.learning_curves(ended, {70: ([0], [3.0])}, best=2, picked=5)
+    looks = table.groupby("trial")["look"].first()
+    assert looks.index.tolist() == [3, 6, *range(11, 72)]
+    assert looks[looks > 0].to_dict() == {3: 1, 6: 3, 71: 2}
+    assert table.loc[table["trial"] == 71, "loss"].tolist() == [3.0]
+
+
+def test_the_history_tells_where_each_trial_came_from_and_what_predicting_the_mean_costs(
+    found: Search,
+) -> None:
+    frame = found.table().iloc[:5].assign(kind=["default", "start", "model", "hand", "before"])
+    table = drawn.history(frame, PLAN, 84.0, {})
+    assert table["kind"].dropna().tolist() == [0, 0, 1, 2, 3]
+    assert set(table["baseline"].dropna()) == {84.0}
+
+
+def test_every_cell_has_its_own_edges_middle_and_value() -> None:
+    x, y = belief.places(RATE, np.array([1, 3, 5]) / 6), belief.places(REST, np.array([0.25, 0.75]))
+    cells = drawn.grid(x, y, np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), (RATE, REST))
+    assert cells["value"].tolist() == [1, 2, 3, 4, 5, 6]
+    assert cells["x1"].to_numpy() == pytest.approx([1e-4, 1e-3, 1e-2] * 2)
+    assert cells["x2"].to_numpy() == pytest.approx([1e-3, 1e-2, 1e-1] * 2)
+    assert cells["y1"].to_numpy() == pytest.approx([0, 0, 0, 1, 1, 1], abs=1e-12)
+    assert cells["y2"].to_numpy() == pytest.approx([1, 1, 1, 2, 2, 2])
+    assert cells["cx"].to_numpy() == pytest.approx([10**-3.5, 10**-2.5, 10**-1.5] * 2)
+    assert cells["cy"].to_numpy() == pytest.approx([1 - 10**-0.5] * 3 + [1 - 10**-1.5] * 3)
+
+
+def test_lines_end_low_for_a_low_loss_and_those_of_lost_trials_are_marked(found: Search) -> None:
+    frame = found.table()
+    frame.loc[2, "state"] = "diverged"
+    table, axes = drawn.parallel(frame, PLAN, None)
+    assert table.loc[table["lost"] == 1, "trial"].tolist() == [3]
+    order = frame["score"].to_numpy().argsort()
+    assert table["p_loss"].to_numpy()[order[[0, -1]]].tolist() == [0, 1]
+    assert (np.diff(table["p_loss"].to_numpy()[order]) >= 0).all()
+    lowest, highest = (float(axes[-1][1][k]) for k in (0, -1))
+    assert lowest == pytest.approx(10 ** frame["score"].min(), rel=0.05)
+    assert highest == pytest.approx(10 ** frame["score"].max(), rel=0.05)
+
+
+def test_the_points_of_a_slice_are_losses_and_what_diverged_has_none(found: Search) -> None:
+    frame = found.table()
+    frame.loc[2, "state"] = "diverged"
+    table = drawn.sliced(None, frame, PLAN, [0.5] * 3, RATE, None)
+    dots = table.dropna(subset=["px"])
+    assert dots["lost"].tolist() == [0, 0, 1] + [0] * 9
+    assert dots["py"].isna().tolist() == [False, False, True] + [False] * 9
+    losses = 10 ** frame["score"].drop(index=2)
+    assert dots["py"].dropna().to_numpy() == pytest.approx(losses.to_numpy(), rel=1e-5)
+
+
+def test_chance_and_what_the_search_found_are_drawn_as_losses() -> None:
+    table = drawn.chance(expected_best(np.array([0.0, 1.0])), PLAN, 12, 7.5)
+    assert table["expected"].dropna().tolist() == pytest.approx([10**0.5, 10**0.25])
+    assert table[["here", "bayes"]].dropna().to_numpy().tolist() == [[12, 7.5]]
+
+
+def test_the_timeline_counts_seconds_and_tells_running_from_failed(found: Search) -> None:
+    frame = found.table().iloc[:4].assign(machine=["a", "b", "a", ""])
+    frame["state"] = ["finished", "running", "failed", "finished"]
+    zero = pd.Timestamp("2026-01-01 12:00")
+    frame["begin"] = [zero + pd.Timedelta(seconds=s) for s in (3, 5, 7, 0)]
+    frame["end"] = [zero + pd.Timedelta(seconds=6), pd.NaT, zero + pd.Timedelta(seconds=9), zero]
+    table = drawn.timeline(frame)
+    assert table["machine"].tolist() == ["a", "b", "a"]
+    assert table["begin"].tolist() == [0, 2, 4]
+    assert table["end"].tolist() == [3, 2, 6]
+    assert table["state"].tolist() == [0, 1, 2]
+    assert table["trial"].tolist() == [1, 2, 3]
+    assert drawn.timeline(frame.iloc[3:]).empty
+
+
+@pytest.mark.parametrize("model", ["linear", "mlp"])
+def test_what_the_model_believes_is_like_the_truth_where_nothing_was_tried(model: str) -> None:
+    """Oracle: 40 settings spread over the space, really trained. Deviations must cover the misses."""
+    plan = Plan(BOSTON.but(model=model, epochs=10), seeds=4)
+    search = Search(plan)
+    while search.searching:
+        search.advance()
+    process = belief.believe(search.table(), plan)
+    assert process is not None
+    points = kept.sobol(3, 40, 5)
+    truth = np.array([kept.value(evaluate(plan, plan.space.at(point))) for point in points])
+    mean, deviation = process.posterior(points)
+    assert spearmanr(mean, truth).statistic > 0.7
+    assert np.sqrt((((mean - truth) / deviation) ** 2).mean()) < 2
+    assert np.ptp(mean) > 0.4 * np.ptp(truth)

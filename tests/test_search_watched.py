@@ -120,3 +120,58 @@ def test_a_shared_search_in_other_ranges_is_one_of_this_process_again(url: str) 
     )
     assert type(moved) is Search
     assert (moved.table()["kind"] == "before").sum() <= 4
+
+
+def test_a_round_that_was_broken_off_is_not_shared_as_if_it_were_trained_elsewhere(url: str) -> None:
+    alone = half()
+    alone.advance()  # asks for the next round
+    assert "running" in alone.table()["state"].tolist()
+    found = share(alone, url)
+    assert "running" not in found.table()["state"].tolist()
+    assert found.ended == 4
+
+
+def test_a_shared_search_is_as_long_as_it_was_however_long_its_plan(url: str) -> None:
+    """Of three numbers with two values each or more, the largest grid of at most 11 cells has 8."""
+    alone = Search(replace(PLAN, sampler="grid", trials=11))
+    assert alone.target == 8
+    assert share(alone, url).target == 8
+
+
+def test_a_study_that_was_made_longer_is_opened_at_its_new_length(url: str) -> None:
+    share(half(), url, "mine").extend(3)
+    assert watched(url, "mine").plan == replace(PLAN, trials=11)
+
+
+def test_workers_that_have_stopped_are_not_at_work_and_every_look_counts_as_progress(url: str) -> None:
+    found = share(half(), url, "mine")
+    found.extend(20)
+    study = open_study(open_storage(url, beat=1, grace=3), "mine")
+    thread = threading.Thread(target=work, args=(study,))
+    thread.start()
+    try:
+        while found.ended < 5:
+            before = found.done
+            found.advance()
+            assert found.done > before
+        assert len(found.alive) == 1
+    finally:
+        found.command("stop")
+        thread.join(60)
+    assert not thread.is_alive()
+    found.advance()
+    assert found.searching
+    assert found.look.workers["state"].tolist() == ["stopped"]
+    assert found.alive == []
+
+
+def test_a_setting_in_training_when_a_search_is_shared_is_tried_by_the_workers(url: str) -> None:
+    alone = Search(PLAN)
+    while alone.ended < 8:
+        alone.advance()
+    alone.enqueue({"learning_rate": 0.0123, "batch_size": 17, "momentum": 0.5})
+    while not alone.running():
+        alone.advance()
+    frame = share(alone, url).table()
+    assert frame.loc[frame["kind"] == "hand", "state"].tolist() == ["queued"]
+    assert frame.loc[frame["kind"] == "hand", "learning_rate"].tolist() == [0.0123]

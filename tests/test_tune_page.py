@@ -396,3 +396,128 @@ def test_a_larger_budget_after_a_search_makes_it_longer() -> None:
     at.button(key="start").click().run()
     settled(at, lambda: progress(at) == "Finished · 9 trials")
     assert job(at).training is before
+
+
+def test_who_follows_a_link_to_another_s_search_cannot_command_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = finished(view="trials")
+    mine = job(at)
+    monkeypatch.setattr(_live, "owner", lambda: "somebody else")
+    at.button(key="more").click().run()
+    at.button(key="again").click().run()
+    assert (mine.training.target, len(mine.training.table()), job(at)) == (6, 6, mine)
+    pick(at, "workers")
+    at.button(key="share_it").click().run()
+    assert (job(at), "study" in at.session_state["words"]) == (mine, False)
+
+
+@pytest.mark.parametrize("key", ["pause", "stop"])
+def test_a_search_that_goes_on_is_commanded_by_its_owner_alone(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The click comes from a page that was drawn while the search was this visitor's."""
+    at = opened(epochs="30", trials="40", seeds="4", run="1")
+    settled(at, lambda: job(at).training is not None)
+    monkeypatch.setattr(_live, "owner", lambda: "somebody else")
+    at.button(key=key).click().run()
+    assert job(at).state == "running"
+    assert at.button(key=key).disabled
+
+
+def test_the_truth_is_held_where_the_best_is_and_is_not_drawn_over_other_numbers() -> None:
+    at = finished(epochs="2", seeds="1")
+    at.button(key="truth").click().run()
+    settled(at, lambda: job(at, "truth").over)
+    found, made = job(at).training, job(at, "truth").training
+    assert made.held == found.values(found.checks[0].number)
+    assert table(at, 5)["value"].notna().any()
+    time.sleep(1.1)
+    at.selectbox(key="w_across").set_value("momentum").run()
+    assert at.session_state["words"]["across"] == "momentum"
+    assert table(at, 4)["value"].notna().any()
+    assert table(at, 5)["value"].isna().all()
+
+
+def test_random_and_grid_of_a_shorter_search_are_not_drawn_beside_a_longer_one() -> None:
+    at = finished()
+    at.button(key="beside").click().run()
+    settled(at, lambda: job(at, "beside").over)
+    at.run()
+    assert table(at)["random_best"].notna().sum() == 6
+    at.button(key="more").click().run()
+    settled(at, lambda: progress(at) == "Finished · 16 trials")
+    assert "random_best" not in table(at) or table(at)["random_best"].isna().all()
+    assert "Random search" not in said(at)
+
+
+def test_a_trial_is_copied_into_the_form_unstarred_with_its_note_kept_and_its_error_in_per_cent() -> None:
+    at = finished(view="trials")
+    found = job(at).training
+    at.selectbox(key="w_trial").set_value(2).run()
+    at.button(key="copy").click().run()
+    at.text_input(key="w_note").set_value("kept").run()
+    for star in (True, False):
+        at.button(key="star").click().run()
+        frame = found.table()
+        assert (frame.loc[2, "star"], frame.loc[2, "note"]) == (star, "kept")
+    at.selectbox(key="w_trial").set_value(1).run()
+    inputs = [n.value for n in at.number_input if n.key.startswith("hand_")]
+    assert inputs == pytest.approx(list(found.values(2).values()))
+    shown = at.dataframe[0].value
+    assert shown["Trial"].tolist() == [6, 5, 4, 3, 2, 1]
+    drawn = table(at).dropna(subset=["loss"]).set_index("trial")
+    told = shown.set_index("Trial")["± %"]
+    for trial, row in drawn.iterrows():
+        assert float(told[trial]) == pytest.approx(100 * (row["high"] / row["loss"] - 1), abs=0.51)
+
+
+def test_a_click_on_a_map_is_tried_with_the_other_numbers_as_in_the_best_one() -> None:
+    at = finished()
+    found = job(at).training
+    best = found.values(found.checks[0].number)
+    at.session_state["cell"] = (("learning_rate", "batch_size"), (0.0123, 17.2))
+    at.run()
+    assert at.button(key="try_cell").label == "Try learning rate 0.0123, batch size 17"
+    at.button(key="try_cell").click().run()
+    settled(at, lambda: progress(at) == "Finished · 7 trials")
+    last = found.table().iloc[6]
+    assert (last["kind"], last["learning_rate"], last["batch_size"]) == ("hand", 0.0123, 17)
+    assert last["momentum"] == best["momentum"]
+
+
+def test_the_caption_of_the_maps_is_of_the_trial_that_was_picked() -> None:
+    at = finished()
+    assert "Next it would try" in said(at)
+    at.session_state["trial"] = 0
+    at.run()
+    assert "Trial 1 is what the page had set." in said(at)
+
+
+def test_a_link_with_a_number_that_the_rule_does_not_have_searches_the_others() -> None:
+    at = opened(optimizer="sgd", space="learning_rate:0.001:0.1,momentum:0:0.9")
+    assert not at.error
+    assert not [box for box in at.checkbox if "momentum" in str(box.key)]
+    at.button(key="start").click().run()
+    assert job(at).subject.space.words == ("learning_rate",)
+
+
+def test_sharing_a_search_that_goes_on_stops_it_here() -> None:
+    at = opened(epochs="30", trials="40", seeds="4", view="workers", run="1")
+    settled(at, lambda: job(at).training is not None and job(at).training.ended >= 4)
+    old = job(at)
+    at.button(key="share_it").click().run()
+    assert old.over
+    assert job(at) is not old
+    settled(at, lambda: job(at).training is not None)
+    assert job(at).training.ended == old.training.ended
+
+
+def test_the_best_that_is_used_is_the_best_on_fresh_seeds() -> None:
+    at = finished()
+    found = job(at).training
+    found.checks = found.checks[::-1]
+    config = found.config(found.checks[0].number)
+    at.run()
+    at.button(key="best_to_train").click().run()
+    words = at.session_state["words"]
+    assert float(words.get("learning_rate", 0.01)) == config.learning_rate
+    assert int(words.get("batch_size", 32)) == config.batch_size

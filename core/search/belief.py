@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from core.optimizers import SGD, Momentum, Nesterov
 from core.search.plan import Plan
 from core.search.process import Process, best_value, expected_improvement, fit
-from core.search.sampler import noise_of, softened
+from core.search.sampler import noise_of
 from core.search.space import Range
 from core.search.trials import told
 from core.sharpness import config_moments
@@ -33,7 +33,7 @@ def believe(frame: pd.DataFrame, plan: Plan) -> Process | None:
     if len(known) < FEWEST:
         return None
     values, noise = known["score"].to_numpy(float), noise_of([list(s) for s in known["scores"]])
-    return fit(units(known, plan), values, softened(values, noise))
+    return fit(units(known, plan), values, noise)
 
 
 def units(frame: pd.DataFrame, plan: Plan) -> Array:

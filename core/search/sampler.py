@@ -32,7 +32,6 @@ ASKING = threading.Lock()  # held around every ask: GPSampler changes thread set
 BLAS = "OPENBLAS_NUM_THREADS"
 STARTS = 5  # trials before Optuna's own models begin, as many as a search of ours queues
 SHRUNK = 4.0  # degrees of freedom with which the usual spread between seeds counts in a trial's own
-SOFT = 0.3  # of how far a value lies above the median one, the deviation of noise that is added to it
 MANY = 200  # trials beyond which hyperparameters are fitted to the first of them, and only refined
 
 
@@ -165,24 +164,6 @@ def noise_of(scores: Sequence[Sequence[float]]) -> Array:
     return np.asarray((SHRUNK * usual + (k - 1) * own) / (SHRUNK + k - 1) / k)
 
 
-def softened(values: Array, noise: Array) -> Array:
-    """The noise that the model is told: how bad a bad setting is exactly does not matter.
-
-    Losses far from the best rise steeply, up to where runs diverge. A model that had to pass through each
-    of them would see a rough function everywhere; so the worse half may be missed, the more the worse it is.
-
-    Args:
-        values: (n,), to be made small.
-        noise: (n,), their variances; nan where unknown.
-
-    Returns:
-        (n,), of values above the median with the square of SOFT times their height above it added, and nan
-        as 0; of the others as it was.
-    """
-    above = np.maximum(values - np.median(values), 0.0)
-    return np.where(above > 0.0, np.nan_to_num(noise) + (SOFT * above) ** 2, noise)
-
-
 def told(trials: Iterable[FrozenTrial], space: Space) -> Told:
     """The finished trials that lie in the space, by number; infinite values count as the worst finite one."""
     done = [
@@ -280,10 +261,10 @@ class BayesianSampler(BaseSampler):
 
     def _fit(self, known: Told) -> Process:
         if len(known.values) <= MANY:
-            return fit(known.points, known.values, softened(known.values, known.noise))
+            return fit(known.points, known.values, known.noise)
         early = Told(known.numbers[:MANY], known.points[:MANY], known.values[:MANY], known.noise[:MANY])
         begin = self._kept(early, lambda: self._fit(early))
-        return fit(known.points, known.values, softened(known.values, known.noise), begin)
+        return fit(known.points, known.values, known.noise, begin)
 
     def _kept(self, known: Told, make: Callable[[], Process]) -> Process:
         """The process of what is told, made when it is not one of the two used last."""

@@ -11,7 +11,7 @@ import numpy as np
 import optuna
 import pandas as pd
 from optuna.distributions import FloatDistribution, IntDistribution
-from optuna.trial import Trial
+from optuna.trial import Trial, TrialState
 
 from core.compare import measure
 from core.config import Config
@@ -178,10 +178,12 @@ class Search:
 
         Raises:
             BadPlan: A number is missing or outside its range.
+        OutOfRange: There would be too many trials.
         """
-        kept.enqueue(self.study, self.plan, values)
+        kept.fits(self.plan, values)
         if not self.searching:
             self.extend(1)
+        kept.enqueue(self.study, self.plan, values)
 
     def command(self, name: str) -> None:
         """What else is to be done when its job is paused, resumed or stopped: nothing here."""
@@ -198,8 +200,12 @@ class Search:
 
     def moved(self, plan: Plan) -> Search:
         """A new search in other ranges that takes over what this one has tried inside them."""
-        study = kept.create(plan)
+        study = kept.create(plan, queue=False)
         taken = kept.take_over(self.study, study, plan, self.plan.space)
+        for kind, values in kept.starts(plan)[taken:]:
+            kept.enqueue(study, plan, values, kind)
+        open_ = (TrialState.RUNNING, TrialState.WAITING)
+        kept.queue_again(self.study, study, plan, self.plan.space, open_)
         left = max(self.target - self.ended, 1)
         study.set_user_attr("parent", {"name": self.study.study_name, "taken": taken, "tried": self.ended})
         kept.set_target(study, taken + left)

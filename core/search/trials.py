@@ -20,7 +20,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from core.search.objective import Outcome
 from core.search.plan import BadPlan, Plan, from_text, to_text
 from core.search.sampler import BayesianSampler, Reason, make_sampler
-from core.search.space import Space
+from core.search.space import Range, Space
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -121,11 +121,20 @@ def enqueue(study: optuna.Study, plan: Plan, values: Mapping[str, float], kind: 
     Raises:
         BadPlan: A number is missing or outside its range.
     """
+    fits(plan, values)
+    study.enqueue_trial(plan.space.raw(values), user_attrs={"kind": kind})
+
+
+def fits(plan: Plan, values: Mapping[str, float]) -> None:
+    """Passes if a setting has every number of the space, in its range.
+
+    Raises:
+        BadPlan: A number is missing or outside its range.
+    """
     for r in plan.space.ranges:
         if r.word not in values or not r.holds(values[r.word]):
             given = "nothing" if r.word not in values else f"{values[r.word]:g}"
             raise BadPlan(f"{r.word} must be in [{r.low:g}, {r.high:g}], the range searched, got {given}.")
-    study.enqueue_trial(plan.space.raw(values), user_attrs={"kind": kind})
 
 
 def starts(plan: Plan) -> list[tuple[str, dict[str, float]]]:
@@ -329,6 +338,21 @@ def take_over(old: optuna.Study, study: optuna.Study, plan: Plan, old_space: Spa
             )
             count += 1
     return count
+
+
+def queue_again(
+    old: optuna.Study, study: optuna.Study, plan: Plan, old_space: Space, states: tuple[TrialState, ...]
+) -> None:
+    """Queues in a study the settings of another that are queued or being trained there, if they fit."""
+    for trial in old.get_trials(deepcopy=False, states=states):
+        values = {r.word: r.tidy(v) for r, v in _matched(plan.space, old_space.read(_params(trial)))}
+        if plan.space.holds(values):
+            enqueue(study, plan, values, trial.user_attrs.get("kind", "model"))
+
+
+def _matched(space: Space, values: Mapping[str, float]) -> list[tuple[Range, float]]:
+    """The ranges of a space with the values that lie in them."""
+    return [(r, values[r.word]) for r in space.ranges if r.word in values and r.holds(values[r.word])]
 
 
 def to_bytes(study: optuna.Study) -> bytes:

@@ -154,6 +154,7 @@ def share(found: Search, url: str, name: str = "") -> Watched:
     name = name or f"{found.plan.config.dataset.name}-{secrets.token_hex(3)}"
     study = kept.create(replace(found.plan, trials=found.target), storage, name, queue=False)
     study.add_trials([t for t in found.study.get_trials() if t.state != TrialState.RUNNING])
+    kept.queue_again(found.study, study, found.plan, found.plan.space, (TrialState.RUNNING,))
     return Watched(open_study(storage, name))
 
 
