@@ -105,7 +105,7 @@ def _follow(make: Any) -> None:
 
 def _shared(found: Watched) -> None:
     look = found.look
-    st.code(f"{worker.command(found.name)}", language="bash")
+    st.code(worker.command(found.name), language="bash")
     url = default_url()
     lines = [f"The database is `{shown(url)}`."]
     if url.startswith("sqlite"):
@@ -115,6 +115,24 @@ def _shared(found: Watched) -> None:
     else:
         lines.append(f"Set {VARIABLE} to its address, with the password, wherever a worker runs.")
     st.caption(" ".join(lines))
+    _orders(found)
+    if found.trouble:
+        st.error(found.trouble)
+    if not len(look.workers):
+        st.caption(SILENT)
+        return
+    st.dataframe(_table(look.workers), hide_index=True, width="stretch")
+    st.vega_lite_chart(
+        drawn.timeline(look.trials),
+        charts.timeline_spec(),
+        key="timeline",
+        height=60 + 36 * max(1, look.trials.loc[look.trials["machine"] != "", "machine"].nunique()),
+        alt="When each worker trained which trial.",
+    )
+
+
+def _orders(found: Watched) -> None:
+    """Starts a worker here, and stops all of them or one."""
     with st.container(horizontal=True, gap="small", key="worker_actions"):
         st.button(
             "Start one here",
@@ -124,7 +142,7 @@ def _shared(found: Watched) -> None:
             args=(found.name,),
             disabled=not found.searching,
         )
-        if look.stopped:
+        if found.look.stopped:
             st.button(
                 "Let them go on",
                 icon=":material/play_arrow:",
@@ -140,19 +158,6 @@ def _shared(found: Watched) -> None:
         with st.popover("Stop one", icon=":material/stop_circle:", disabled=not alive):
             for machine in alive:
                 st.button(machine, key=f"stop_{machine}", on_click=_stop_one, args=(found, machine))
-    if found.trouble:
-        st.error(found.trouble)
-    if not len(look.workers):
-        st.caption(SILENT)
-        return
-    st.dataframe(_table(look.workers), hide_index=True, width="stretch")
-    st.vega_lite_chart(
-        drawn.timeline(look.trials),
-        charts.timeline_spec(),
-        key="timeline",
-        height=60 + 36 * max(1, look.trials.loc[look.trials["machine"] != "", "machine"].nunique()),
-        alt="When each worker trained which trial.",
-    )
 
 
 def _table(known: pd.DataFrame) -> pd.DataFrame:

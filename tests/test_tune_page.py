@@ -81,6 +81,12 @@ def searched(at: AppTest) -> AppTest:
     return at.run()
 
 
+def choose(at: AppTest, number: int) -> None:
+    """Picks a trial, a second after the last was shown: what comes sooner may be taken for an echo."""
+    time.sleep(1.1)
+    at.selectbox(key="w_trial").set_value(number).run()
+
+
 def pick(at: AppTest, view: str) -> None:
     """Picks a view; once more after a second, since what was drawn within it may be taken for an echo."""
     at.segmented_control(key="w_view").set_value(view).run()
@@ -263,10 +269,10 @@ def test_a_setting_outside_the_ranges_is_refused_in_a_sentence() -> None:
 
 def test_stars_and_notes_stay_with_their_trial() -> None:
     at = finished(view="trials")
-    at.selectbox(key="w_trial").set_value(2).run()
+    choose(at, 2)
     at.button(key="star").click().run()
     at.text_input(key="w_note").set_value("hm *bold*").run()
-    at.selectbox(key="w_trial").set_value(1).run()
+    choose(at, 1)
     assert at.text_input(key="w_note").value == ""
     frame = job(at).training.table()
     assert frame["star"].tolist() == [False, False, True, False, False, False]
@@ -275,7 +281,7 @@ def test_stars_and_notes_stay_with_their_trial() -> None:
 
 def test_queue_again_tries_a_setting_once_more() -> None:
     at = finished(view="trials")
-    at.selectbox(key="w_trial").set_value(1).run()
+    choose(at, 1)
     at.button(key="again").click().run()
     settled(at, lambda: progress(at) == "Finished · 7 trials")
     frame = job(at).training.table()
@@ -452,14 +458,14 @@ def test_random_and_grid_of_a_shorter_search_are_not_drawn_beside_a_longer_one()
 def test_a_trial_is_copied_into_the_form_unstarred_with_its_note_kept_and_its_error_in_per_cent() -> None:
     at = finished(view="trials")
     found = job(at).training
-    at.selectbox(key="w_trial").set_value(2).run()
+    choose(at, 2)
     at.button(key="copy").click().run()
     at.text_input(key="w_note").set_value("kept").run()
     for star in (True, False):
         at.button(key="star").click().run()
         frame = found.table()
         assert (frame.loc[2, "star"], frame.loc[2, "note"]) == (star, "kept")
-    at.selectbox(key="w_trial").set_value(1).run()
+    choose(at, 1)
     inputs = [n.value for n in at.number_input if n.key.startswith("hand_")]
     assert inputs == pytest.approx(list(found.values(2).values()))
     shown = at.dataframe[0].value
