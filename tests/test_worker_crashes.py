@@ -41,7 +41,9 @@ def busy(study: optuna.Study, worker: Worker) -> list[FrozenTrial]:
 
 
 def setting(trial: FrozenTrial) -> tuple[float, ...]:
-    return tuple(trial.params[key] for key in sorted(trial.params))
+    """What was queued for a trial, and what it has been given: one may be killed between two numbers."""
+    known = {**trial.system_attrs.get("fixed_params", {}), **trial.params}
+    return tuple(known[key] for key in sorted(known))
 
 
 def check_the_books(study: optuna.Study, settings: int) -> None:
