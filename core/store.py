@@ -8,6 +8,7 @@ References:
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages._rdb.models import TrialModel, TrialSystemAttributeModel
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import event, func, select, text
 from sqlalchemy.engine import URL, Engine, make_url
@@ -34,6 +36,7 @@ BUSY = 30.0  # seconds a SQLite file may be locked by others before it counts as
 TRIES = 5  # of opening a database whose tables another process makes at the same moment
 PAUSES = 0.1, 2.0  # seconds, the first and the longest, between two tries to reach a server again
 
+_HISTORY = "retry_history"  # Optuna's word: who tried a setting in vain, the first one first
 _SILENT = (
     "refused|timeout|timed out|resolve|translate host|can't connect|unreachable|no such file|no route|"
     "closed the connection|closed unexpectedly|starting up|shutting down|terminating connection"
@@ -149,6 +152,21 @@ class Storage(RDBStorage):
                 self.set_trial_state_values(trial_id, TrialState.FAIL)
                 retry(study, self.get_trial(trial_id))
 
+    def _get_prepared_new_trial(self, study_id: int, template_trial: FrozenTrial | None, session: Any) -> Any:
+        """As Optuna's, which holds a lock on the study; but a trial is tried again by one other at most.
+
+        Of all who notice that a worker has died the first queues its setting; the others get that trial.
+        """
+        history = template_trial.system_attrs.get(_HISTORY) if template_trial else None
+        query = (
+            select(TrialModel)
+            .join(TrialSystemAttributeModel)
+            .where(TrialModel.study_id == study_id, TrialSystemAttributeModel.key == _HISTORY)
+            .where(TrialSystemAttributeModel.value_json == json.dumps(history))
+        )
+        there = session.execute(query).scalars().first() if history else None
+        return there or super()._get_prepared_new_trial(study_id, template_trial, session)
+
     def _get_stale_trial_ids(self, study_id: int) -> list[int]:
         self._begin_heartbeats(study_id)
         return super()._get_stale_trial_ids(study_id)
@@ -196,7 +214,7 @@ def retry(study: optuna.Study, trial: FrozenTrial) -> None:
     Its kind goes with it; what the dead worker had begun to write does not. A trial that had no setting yet
     leaves nothing to retry.
     """
-    history = [*trial.system_attrs.get("retry_history", []), trial.number]
+    history = [*trial.system_attrs.get(_HISTORY, []), trial.number]
     fixed = {k: v for k, v in trial.system_attrs.items() if k == "fixed_params"}
     if len(history) > RETRIES or not (trial.params or fixed):
         return
@@ -206,7 +224,7 @@ def retry(study: optuna.Study, trial: FrozenTrial) -> None:
             params=trial.params,
             distributions=trial.distributions,
             user_attrs={k: v for k, v in trial.user_attrs.items() if k == "kind"},
-            system_attrs={**fixed, "failed_trial": history[0], "retry_history": history},
+            system_attrs={**fixed, "failed_trial": history[0], _HISTORY: history},
         )
     )
 

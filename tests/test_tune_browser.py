@@ -44,6 +44,7 @@ def trial(visitor: Visitor) -> int:
 def searching(visitor: Visitor, address: str, ended: int = 4) -> None:
     visitor.open(address + LONG)
     visitor.until(lambda: "Searching" in visitor.progress() and trial(visitor) > ended, 90)
+    visitor.until(lambda: "tune" in visitor.link())
 
 
 def finished(visitor: Visitor, address: str, link: str = SHORT) -> None:
@@ -95,7 +96,7 @@ def test_a_search_goes_on_while_another_page_is_looked_at_and_after_a_reload(
     page.get_by_role("link", name="Tune").click()
     page.wait_for_url("**/tune**")
     visitor.until(lambda: trial(visitor) > at, 60)
-    assert visitor.link()["tune"] == job
+    visitor.until(lambda: visitor.link().get("tune") == job)
     page.reload()
     visitor.settle()
     visitor.until(lambda: "Searching" in visitor.progress() and trial(visitor) > at + 1, 60)

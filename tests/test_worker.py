@@ -237,24 +237,6 @@ def test_a_setting_that_was_failed_but_not_queued_again_is_found(storage: Storag
     assert study.get_trials()[1].params == {"learning_rate": 0.004}
 
 
-def test_of_a_setting_queued_twice_by_two_who_noticed_one_is_trained(storage: Storage) -> None:
-    study = create_or_open(QUICK, storage, "a")
-    failed(study, 0.004)
-    settle(study)
-    distribution = optuna.distributions.FloatDistribution(*RATE[1:], log=True)
-    study.add_trial(
-        optuna.create_trial(
-            state=TrialState.WAITING,
-            params={"learning_rate": 0.004},
-            distributions={"learning_rate": distribution},
-            system_attrs={"failed_trial": 0, "retry_history": [0]},
-        )
-    )
-    assert work(study, 3, objective=quick) == 3
-    assert states(study) == ["FAIL", "COMPLETE", "FAIL", "COMPLETE", "COMPLETE"]
-    assert len({t.params["learning_rate"] for t in ended(study)}) == 3
-
-
 def test_a_trial_that_others_failed_in_its_last_moment_is_left_to_them(storage: Storage) -> None:
     study = create_or_open(QUICK, storage, "a")
     taken: list[int] = []

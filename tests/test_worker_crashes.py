@@ -3,8 +3,10 @@
 import signal
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import optuna
 import pytest
@@ -13,8 +15,8 @@ from workers import BEAT, GRACE, LONG, PASSWORD, QUICK, Postgres, Worker, crew, 
 
 from core.search import trials as kept
 from core.search.plan import Plan
-from core.search.shared import create_or_open, watch, work, workers
-from core.store import BadStorage, open_storage
+from core.search.shared import create_or_open, open_study, watch, work, workers
+from core.store import BadStorage, open_storage, retry, storage_of
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +92,36 @@ def test_a_worker_killed_in_a_trial_loses_nothing_and_the_other_retries_its_sett
 
 
 def retries(study: optuna.Study, failed: FrozenTrial) -> list[FrozenTrial]:
-    """Who tries a failed trial again; where two noticed at once, the second is dropped untrained."""
-    again = [t for t in study.get_trials() if t.system_attrs.get("failed_trial") == failed.number]
-    return [t for t in again if kept.DROPPED not in t.user_attrs]
+    """Who tries a failed trial again."""
+    return [t for t in study.get_trials() if t.system_attrs.get("failed_trial") == failed.number]
+
+
+def test_of_many_who_notice_a_death_at_once_one_queues_the_setting(url: str) -> None:
+    study = made(url, QUICK, "noticed")
+    study.add_trial(
+        optuna.create_trial(
+            state=TrialState.FAIL,
+            params={"learning_rate": 0.004},
+            distributions=QUICK.space.distributions(),
+        )
+    )
+    (victim,) = study.get_trials()
+    crowd = [open_study(open_storage(url, BEAT, GRACE), "noticed") for _ in range(8)]
+    ready = Barrier(len(crowd))
+
+    def notice(one: optuna.Study) -> None:
+        ready.wait()
+        retry(one, victim)
+
+    with ThreadPoolExecutor(len(crowd)) as threads:
+        list(threads.map(notice, crowd))
+    for one in (study, *crowd):
+        assert [t.state for t in one.get_trials()] == [TrialState.FAIL, TrialState.WAITING]
+        assert setting(one.get_trials()[1]) == (0.004,)
+    (second,) = retries(study, victim)
+    storage_of(study).set_trial_state_values(second._trial_id, TrialState.FAIL)
+    retry(study, second)
+    assert len(study.get_trials()) == 3  # one that dies in its turn has a successor of its own
 
 
 def test_a_worker_that_slept_too_long_leaves_its_trial_and_goes_on(url: str, tmp_path: Path) -> None:

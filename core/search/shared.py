@@ -189,14 +189,12 @@ class _Attempt:
 
     Attributes:
         trial: What was asked for; None until then.
-        twice: Whether its setting is tried by another trial already.
         fault: What went wrong in the objective itself.
         trouble: What went wrong with the database.
     """
 
     def __init__(self, objective: Objective, target: int) -> None:
         self.trial: Trial | None = None
-        self.twice = False
         self.fault: Exception | None = None
         self.trouble: Exception | None = None
         self._objective, self._target = objective, target
@@ -212,10 +210,7 @@ class _Attempt:
 
     def _take_seat(self, trial: Trial) -> None:
         known = trial.study.get_trials(deepcopy=False)
-        mine, others = known[trial.number], [t for t in known if t.number != trial.number]
-        before = [_parent(t) for t in others if t.number < mine.number]
-        self.twice = _parent(mine) is not None and _parent(mine) in before
-        if self.twice or sum(map(_counts, others)) >= self._target:
+        if sum(_counts(t) for t in known if t.number != trial.number) >= self._target:
             raise _Left
         trial.set_user_attr(MACHINE, kept.machine())
 
@@ -330,7 +325,7 @@ class _Worker:
             return
         with suppress(UpdateFinishedTrialError):
             now = self._storage.get_trial(trial._trial_id)
-            if (now.params or "fixed_params" in now.system_attrs) and not self._held.twice:
+            if now.params or "fixed_params" in now.system_attrs:
                 self._storage.set_trial_state_values(trial._trial_id, TrialState.WAITING)
             else:
                 self._storage.set_trial_user_attr(trial._trial_id, kept.DROPPED, True)
