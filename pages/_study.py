@@ -10,6 +10,7 @@ import streamlit as st
 
 from core import charts, jobs
 from core.search.plan import Plan
+from core.search.space import Space
 from pages import _controls as controls
 
 ALT = {
@@ -115,8 +116,14 @@ def best(found: Any, frame: pd.DataFrame) -> int | None:
     return next(iter(best_trials(frame, found.plan)), None)
 
 
-def use(found: Any, frame: pd.DataFrame | None) -> None:
-    """What can be done with the best setting: train it, compare it, take it along."""
+def use(found: Any, frame: pd.DataFrame | None, wider: Callable[[Space], None] | None) -> None:
+    """What can be done with the best setting: train it, compare it, take it along, search beyond it.
+
+    Args:
+        found: The search; None before its first turn.
+        frame: Its table.
+        wider: Goes on in another space; None where that cannot be.
+    """
     from pages import _trials
 
     top = best(found, frame) if found is not None and frame is not None else None
@@ -124,6 +131,27 @@ def use(found: Any, frame: pd.DataFrame | None) -> None:
         if top is not None:
             _trials.apply(found, top, "best")
             _trials.downloads(found, top)
+    space = beyond(found) if wider else None
+    st.button(
+        "Search wider",
+        icon=":material/open_in_full:",
+        key="wider",
+        on_click=wider,
+        args=(space,),
+        disabled=space is None,
+        width="stretch",
+        help="Moves the ends that the best setting lies on, and goes on with the trials that are known.",
+    )
+
+
+def beyond(found: Any) -> Space | None:
+    """The space moved on where the best setting of a search that has ended lies on an end of it."""
+    if found is None or not found.checks:
+        return None
+    from core.search.ending import widened
+
+    space = widened(found.plan, found.values(found.checks[0].number))
+    return space if isinstance(space, Space) else None
 
 
 def history(found: Any, frame: pd.DataFrame | None, others: dict[str, pd.DataFrame], height: int) -> None:

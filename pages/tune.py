@@ -13,6 +13,7 @@ from core import jobs
 from core.config import Config
 from core.registry import Choice, Flag, Word
 from core.search.plan import BATCH, SAMPLER, SAMPLERS, SEEDS, TRIALS, Plan
+from core.search.space import Space
 from core.searches import SEARCHES
 from pages import _controls as controls
 from pages import _frame  # noqa: F401
@@ -52,7 +53,7 @@ PAGE = {
 SEARCH = ("space", "trials", "seeds", "round", "sampler", "exact")
 NEW, GOING = "Start", "Going"  # what Start would do now
 ON, LONGER, MOVED = "Go on", "Go on for more", "Go on in these ranges"
-MORE = 10  # trials that one click adds
+MORE = 10  # trials that one click adds to a search that has ended
 HEIGHT = 300
 
 
@@ -124,7 +125,7 @@ def start() -> None:
         command("stop")
     for word in ("beside", "truth", "study"):
         controls.words().pop(word, None)
-    make = (lambda: found.moved(asked)) if what == MOVED else (lambda: study.new(asked))
+    make = (lambda: found.moved(asked, MORE)) if what == MOVED else (lambda: study.new(asked))
     launch(make, asked, "tune", asked.updates)
 
 
@@ -171,6 +172,12 @@ def more() -> None:
         return
     if shown.over:
         launch(lambda: found, found.plan, "tune", found.plan.updates, found.pace)
+
+
+def wider(space: Space) -> None:
+    """Goes on beyond the ends on which the best setting lies."""
+    controls.put("space", PAGE["space"], space)
+    start()
 
 
 def beside() -> None:
@@ -320,7 +327,7 @@ def panel() -> None:
             study.verdict(shown, frame) if shown else "Press Start: 20 settings are tried, 4 runs each."
         )
         with use:
-            study.use(found, frame)
+            study.use(found, frame, wider if live.mine(shown) and not _other(shown) else None)
     left, right = st.columns([3, 2])
     with left:
         study.history(found, frame, _beside(), HEIGHT)
@@ -340,12 +347,16 @@ def _beside() -> dict[str, pd.DataFrame]:
 def _progress(shown: jobs.Job | None) -> str:
     if shown is None:
         return "Ready"
+    return study.progress(shown, _other(shown))
+
+
+def _other(shown: jobs.Job) -> bool:
+    """Whether the search shown has ended and is of other settings than the controls say."""
     try:
         known = shown_plan()
-        other = shown.over and not (same(plan(), known) or moved(plan(), known))
+        return shown.over and not (same(plan(), known) or moved(plan(), known))
     except ValueError:
-        other = False
-    return study.progress(shown, other)
+        return False
 
 
 def main() -> None:

@@ -496,13 +496,30 @@ def test_results_of_other_numbers_than_those_searched_are_not_taken_over(found: 
     assert new.ended == new.study.user_attrs["parent"]["taken"] == 0
 
 
-def test_an_ended_search_in_other_ranges_tries_one_setting_more(found: Search) -> None:
+def test_an_ended_search_in_other_ranges_tries_one_setting_more_or_as_many_as_are_asked(
+    found: Search,
+) -> None:
     space = Space(learning_rate=(1e-4, 0.1), batch_size=(1, 100), momentum=(0, 0.98))
-    new = found.moved(replace(found.plan, space=space))
-    taken = new.study.user_attrs["parent"]["taken"]
-    assert new.ended == taken > 0
-    assert new.target == new.plan.trials == taken + 1
-    assert new.searching
+    for more in (1, 10):
+        new = found.moved(replace(found.plan, space=space), more)
+        taken = new.study.user_attrs["parent"]["taken"]
+        assert new.ended == taken > 0
+        assert new.target == new.plan.trials == taken + more
+        assert new.searching
+
+
+def test_what_was_taken_over_counts_neither_as_updates_nor_as_time_of_the_new_search(found: Search) -> None:
+    """Counted in, a search at a slow speed would wait for minutes between two updates."""
+    space = Space(learning_rate=(1e-4, 0.1), batch_size=(1, 100), momentum=(0, 0.98))
+    new = found.moved(replace(found.plan, space=space), 8)
+    plan = new.plan
+    assert new.steps == pytest.approx(plan.updates / plan.trials / plan.seeds * (8 + 3), abs=1)
+    assert np.isnan(new.left)
+    while new.target - new.ended > 4:
+        new.advance()
+    new.seconds = 2.0
+    assert new.steps == pytest.approx(new.done / 4 * (8 + 3), abs=1)
+    assert new.left == pytest.approx(0.5 * (4 + 3 * FRESH / plan.seeds))
 
 
 def test_fresh_seeds_lie_behind_the_config_s_own() -> None:

@@ -22,6 +22,7 @@ from core.search.ending import (
     ties,
     verdict,
     why,
+    widened,
 )
 from core.search.objective import Outcome
 from core.search.process import Process
@@ -101,6 +102,48 @@ def test_a_setting_on_the_edge_of_the_space_says_so_where_it_could_go_further(
 ) -> None:
     middle = {"learning_rate": 0.01, "batch_size": 20, "momentum": 0.9}
     assert edges(PLAN, middle | value) == said
+
+
+@pytest.mark.parametrize(
+    ("value", "ends"),
+    [
+        ({}, None),
+        ({"momentum": 0.0}, None),  # there is nothing below 0
+        ({"learning_rate": 0.1}, {"learning_rate": (1e-4, 1.0)}),
+        ({"learning_rate": 1e-4}, {"learning_rate": (1e-5, 0.1)}),
+        ({"batch_size": 100}, {"batch_size": (1, 1000)}),
+        ({"momentum": 0.99, "learning_rate": 0.1}, {"momentum": (0, 0.999), "learning_rate": (1e-4, 1.0)}),
+    ],
+)
+def test_the_ends_that_a_setting_lies_on_move_outwards_and_no_others(
+    value: dict[str, float], ends: dict[str, tuple[float, float]] | None
+) -> None:
+    middle = {"learning_rate": 0.01, "batch_size": 20, "momentum": 0.9}
+    space = widened(PLAN, middle | value)
+    if ends is None:
+        assert space is None
+    else:
+        before = {r.word: (r.low, r.high) for r in PLAN.space}
+        assert space == Space(**(before | ends))
+        assert edges(replace(PLAN, space=space), middle | value) == []
+
+
+@pytest.mark.parametrize(
+    ("exact", "ends", "value", "moved"),
+    [
+        (False, (2e-8, 1.0), 2e-8, (1e-8, 1.0)),
+        (False, (1e-4, 5e3), 5e3, (1e-4, 1e4)),
+        (True, (0.01, 0.03), 0.03, (0.01, 0.05)),
+        (True, (0.01, 0.03), 0.01, (1e-8, 0.03)),
+    ],
+)
+def test_an_end_moves_by_a_decade_or_by_its_width_where_it_is_linear_and_no_further_than_the_setting_takes(
+    exact: bool, ends: tuple[float, float], value: float, moved: tuple[float, float]
+) -> None:
+    space = widened(Plan(BOSTON, Space(learning_rate=ends), exact=exact), {"learning_rate": value})
+    assert space is not None
+    assert [(r.low, r.high) for r in space] == [moved]
+    assert [r.scale for r in space] == ["linear" if exact else "log"]
 
 
 def test_the_expected_best_of_k_is_the_mean_over_all_draws() -> None:

@@ -221,6 +221,34 @@ def test_other_ends_after_a_search_take_its_results_over() -> None:
     assert (frame["learning_rate"] <= 0.05).all()
 
 
+def test_a_best_setting_on_an_end_is_searched_beyond_in_one_click() -> None:
+    at = finished(space="learning_rate:0.00001:0.0001", seeds="2")
+    assert "at the high end of its range (0.0001): widen it upwards" in said(at)
+    old = job(at).training
+    at.button(key="wider").click().run()
+    settled(at, lambda: progress(at).startswith("Finished") and job(at).training is not old)
+    new = job(at).training
+    assert [(r.low, r.high) for r in new.plan.space] == [(1e-5, 1e-3)]
+    assert (new.table()["kind"] == "before").sum() == old.ended
+    assert new.ended == old.ended + 10
+    assert not at.error
+
+
+def test_there_is_nothing_to_search_beyond_while_the_best_lies_inside_or_is_another_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inside = finished(space="learning_rate:0.0001:1")
+    assert "end of its range" not in said(inside)
+    assert inside.button(key="wider").disabled
+    at = finished(space="learning_rate:0.00001:0.0001")
+    assert not at.button(key="wider").disabled
+    at.number_input(key="w_epochs").set_value(4).run()
+    assert at.button(key="wider").disabled, "the trials are of other settings than the controls say"
+    at.number_input(key="w_epochs").set_value(3).run()
+    monkeypatch.setattr(_live, "owner", lambda: "somebody else")
+    assert at.run().button(key="wider").disabled
+
+
 def test_random_and_grid_beside_it_have_its_budget_and_a_sentence_says_whether_it_helped() -> None:
     at = finished()
     at.button(key="beside").click().run()

@@ -14,7 +14,7 @@ from core.compare import Estimate, estimate
 from core.search.belief import believe, losses, units
 from core.search.objective import Outcome
 from core.search.plan import SAMPLERS, Plan
-from core.search.space import numbers
+from core.search.space import Range, Space, numbers
 from core.search.trials import FINISHED
 from core.verdict import digits
 
@@ -93,18 +93,33 @@ def _behind(check: Check, best: Check) -> float:
     return mean / error if error > 0 else (0.0 if mean <= 0 else np.inf)
 
 
-def edges(plan: Plan, values: dict[str, float]) -> list[str]:
+def edges(plan: Plan, values: Mapping[str, float]) -> list[str]:
     """A sentence for each number of a setting that lies on an end of its range and could go further."""
-    known = numbers(plan.config)
     said = []
-    for r in plan.space.ranges:
-        at, record = r.unit(values[r.word]), known[r.word]
-        name = r.word.replace("_", " ")
-        if at <= EDGE and record.low < r.low and not (r.scale == "log" and r.low <= record.low):
-            said.append(f"The {name} is at the low end of its range ({digits(r.low)}): widen it downwards.")
-        elif at >= 1 - EDGE and record.high > r.high:
-            said.append(f"The {name} is at the high end of its range ({digits(r.high)}): widen it upwards.")
+    for r, low in _ends(plan, values):
+        end, way = ("low", "downwards") if low else ("high", "upwards")
+        name, at = r.word.replace("_", " "), digits(r.low if low else r.high)
+        said.append(f"The {name} is at the {end} end of its range ({at}): widen it {way}.")
     return said
+
+
+def widened(plan: Plan, values: Mapping[str, float]) -> Space | None:
+    """The space with the ends that a setting lies on moved outwards; None where it lies on none."""
+    ends, known = dict(_ends(plan, values)), numbers(plan.config)
+    moved = (r.wider(ends[r], known[r.word]) if r in ends else r for r in plan.space)
+    return Space(*moved) if ends else None
+
+
+def _ends(plan: Plan, values: Mapping[str, float]) -> list[tuple[Range, bool]]:
+    """The ranges on whose low (True) or high end a setting lies, where the setting could go further."""
+    known, found = numbers(plan.config), []
+    for r in plan.space:
+        at, record = r.unit(values[r.word]), known[r.word]
+        if at <= EDGE and record.low < r.low and not (r.scale == "log" and r.low <= record.low):
+            found.append((r, True))
+        elif at >= 1 - EDGE and record.high > r.high:
+            found.append((r, False))
+    return found
 
 
 def verdict(plan: Plan, frame: pd.DataFrame, checks: Sequence[Check] | None) -> str:

@@ -133,6 +133,21 @@ class Range:
         """Whether a value lies in the range."""
         return self.low <= value <= self.high
 
+    def wider(self, low: bool, record: Interval) -> Range:
+        """The range with its low or its high end moved outwards, as far as the setting takes.
+
+        A decade on a logarithmic scale, also of 1 - value; the range's own width on a linear one.
+        """
+        if self.scale == "linear":
+            ends = 2 * self.low - self.high, 2 * self.high - self.low
+        elif self.scale == "log":
+            ends = self.low / 10, self.high * 10
+        else:
+            ends = 1 - 10 * (1 - self.low), 1 - (1 - self.high) / 10
+        if low:
+            return replace(self, low=max(float(f"{ends[0]:.10g}"), record.low))
+        return replace(self, high=min(float(f"{ends[1]:.10g}"), record.high))
+
     def distribution(self) -> BaseDistribution:
         """The range for Optuna: 1 - value on the scale "rest"; whole numbers only where it is linear."""
         from optuna.distributions import FloatDistribution, IntDistribution

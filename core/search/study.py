@@ -76,7 +76,7 @@ class Search:
         self._round: Round | None = None
         self._check: Training | None = None
         self._checking: list[int] = []
-        self._made = 0
+        self._made = self._told_here = 0
 
     @property
     def target(self) -> int:
@@ -112,19 +112,21 @@ class Search:
 
     @property
     def steps(self) -> int:
-        """About how many updates there are in all, from the trials so far; all seeds count as one."""
-        plan, ended = self.plan, self.ended
-        each = self.done / ended if ended else plan.updates / plan.trials / plan.seeds
-        return max(self.done + 1, round(each * (self.target + CHECKED)))
+        """About how many updates it makes in all, from its trials so far; all seeds count as one.
+
+        What it has taken over is not among them, as its updates were made elsewhere.
+        """
+        plan, told = self.plan, self._told_here
+        each = self.done / told if told else plan.updates / plan.trials / plan.seeds
+        return max(self.done + 1, round(each * (told + self.target - self.ended + CHECKED)))
 
     @property
     def left(self) -> float:
         """Seconds until it has ended, as its trials so far tell; nan before the first has."""
-        ended = self.ended
-        if not ended or not self.seconds:
+        if not self._told_here or not self.seconds:
             return float("nan")
         checks = 0 if self.checks is not None else CHECKED * FRESH / self.plan.seeds
-        return self.seconds / ended * (self.target - ended + checks)
+        return self.seconds / self._told_here * (self.target - self.ended + checks)
 
     @property
     def rounds(self) -> tuple[int, int]:
@@ -198,15 +200,18 @@ class Search:
         kept.set_target(self.study, self.plan.trials)
         self.checks = None
 
-    def moved(self, plan: Plan) -> Search:
-        """A new search in other ranges that takes over what this one has tried inside them."""
+    def moved(self, plan: Plan, more: int = 1) -> Search:
+        """A new search in other ranges that takes over what this one has tried inside them.
+
+        It makes the trials that are left of this one; one that has met its target makes `more`.
+        """
         study = kept.create(plan, queue=False)
         taken = kept.take_over(self.study, study, plan, self.plan.space)
         for kind, values in kept.starts(plan)[taken:]:
             kept.enqueue(study, plan, values, kind)
         open_ = (TrialState.RUNNING, TrialState.WAITING)
         kept.queue_again(self.study, study, plan, self.plan.space, open_)
-        left = max(self.target - self.ended, 1)
+        left = max(self.target - self.ended, 0) or more
         study.set_user_attr("parent", {"name": self.study.study_name, "taken": taken, "tried": self.ended})
         kept.set_target(study, taken + left)
         return Search(replace(plan, trials=taken + left), study)
@@ -280,6 +285,7 @@ class Search:
             reason = reasons.get(trial.number)
             kept.write(trial, outcome, ended.seconds / len(ended.trials), reason)
             self.study.tell(trial, kept.value(outcome))
+            self._told_here += 1
 
     def _judged(self, training: Training, settings: int, seeds: int) -> list[Outcome]:
         measures = measure(training, settings, seeds, self.plan.config.epochs)
