@@ -98,6 +98,17 @@ class Table:
                 lost += weight * self.diverged[b, rate, m]
         return found, lost >= DIVERGED
 
+    @property
+    def error(self) -> float:
+        """How far the losses of its best cells can be told apart, in percent.
+
+        The standard error over seeds of the difference to the best cell, its median over the best 200.
+        """
+        cells = self.scores.reshape(-1, self.seeds)
+        best = cells[np.argsort(cells.mean(1))[:200]]
+        apart = best[1:] - best[0]
+        return float(100.0 * (10.0 ** np.median(apart.std(1, ddof=1) / np.sqrt(self.seeds)) - 1.0))
+
     def lowest(self, seeds: NDArray[np.intp]) -> float:
         """The mean score of the best cell on some seeds."""
         return float(self.scores[..., seeds].mean(-1).min())
