@@ -69,10 +69,10 @@ def _ticked(config: Config, word: str) -> None:
 
 def _moved(config: Config, word: str, key: str) -> None:
     controls.touch()
-    if controls.stale(key):
+    old = {r.word: r for r in chosen(config).ranges}
+    if controls.stale(key) or word not in old:  # a quick hand typed in a row that was just unticked
         return
     low, high = (float(st.session_state[f"w_space_{word}_{end}"]) for end in ("low", "high"))
-    old = {r.word: r for r in chosen(config).ranges}
     try:
         old[word] = Range(word, low, high, old[word].scale)
         space = Space(*old.values()).of(config)

@@ -177,6 +177,16 @@ def test_any_number_of_the_rule_can_be_ticked_in_and_the_last_one_stays() -> Non
     assert at.session_state["words"]["space"] == "learning_rate:0.0001:0.1"
 
 
+def test_an_end_typed_into_a_row_that_was_just_unticked_changes_nothing() -> None:
+    at = searched(opened(epochs="3"))
+    at.checkbox(key="w_space_momentum_on").uncheck().run()
+    before = at.session_state["words"]["space"]
+    assert "momentum" not in before
+    at.number_input(key="w_space_momentum_high").set_value(0.5).run()
+    assert not at.exception
+    assert at.session_state["words"]["space"] == before
+
+
 def test_when_all_trials_diverge_the_page_says_so() -> None:
     at = finished(space="learning_rate:100:1000")
     assert "All 6 settings tried so far diverged on some seed. Search smaller learning rates." in said(at)
