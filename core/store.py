@@ -404,7 +404,17 @@ def in_words(storage: RDBStorage) -> Iterator[None]:
         raise BadStorage(trouble(storage, error)) from None
 
 
-def studies(storage: BaseStorage) -> list[str]:
-    """The names of the studies in a database, the newest first."""
+def is_absent(url: str) -> bool:
+    """Whether an address is of a SQLite file that is not there yet; opening it would make it.
+
+    Raises:
+        BadStorage: It is no address.
+    """
+    parsed = _parsed(url)
+    return parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists()
+
+
+def studies(storage: BaseStorage, having: str = "") -> list[str]:
+    """The names of the studies in a database, the newest first; only those with an attribute, if given."""
     known = sorted(storage.get_all_studies(), key=lambda study: study._study_id, reverse=True)
-    return [study.study_name for study in known]
+    return [study.study_name for study in known if not having or having in study.user_attrs]

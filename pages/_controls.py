@@ -99,8 +99,8 @@ def complain(wrong: Sequence[str]) -> None:
 def read_link(page: dict[str, Setting]) -> list[str]:
     """Takes over what the link says, when somebody opened it or went back to it.
 
-    A run that a widget caused is neither, whatever the address bar said when it was sent; nor is one that
-    follows a run that was cut short before it could write the link.
+    A run that a widget or the panel of a job caused is neither, whatever the address bar said when it was
+    sent; nor is one that follows a run that was cut short before it could write the link.
 
     Args:
         page: The settings that only this page has.
@@ -112,10 +112,11 @@ def read_link(page: dict[str, Setting]) -> list[str]:
     state = st.session_state
     asked = {k: v for k, v in st.query_params.to_dict().items() if not k.startswith("embed")}
     touched = state["by_hand"] = state.pop("touched", False)
+    panel = state.pop("own", False)
     if state.pop("complete", False):
         state["unheard"] = set()
     known = "words" in state
-    if known and (touched or not asked or asked in (state.get("written"), state.get("read"))):
+    if known and (touched or panel or not asked or asked in (state.get("written"), state.get("read"))):
         return state.get("wrong", [])
     state["bare"], state["read"] = not asked, dict(asked)
     own = {k: asked.pop(k) for k in list(asked) if k in page}

@@ -84,6 +84,7 @@ def follow(job: jobs.Job | None, draw: Callable[[], None], *beside: jobs.Job | N
 
     def panel() -> None:
         if [each.state for each in shown] != drawn or st.session_state.get("touched"):
+            st.session_state["own"] = True  # the address bar may be behind when this panel was sent for
             st.rerun()
         draw()
 

@@ -40,13 +40,6 @@ def beside(plan: Plan) -> Any:
     return Beside(plan)
 
 
-def open_shared(name: str) -> None:
-    """Looks on at a study that others work on."""
-    from pages import _workers
-
-    _workers.open_study(name)
-
-
 def tell(found: Any, name: str) -> None:
     """Tells the workers of a shared search what its job was told."""
     if found is not None:

@@ -13,6 +13,7 @@ from core.compare import Rivals
 from core.config import Config
 from core.search import drawn
 from core.search import trials as kept
+from core.search.file import to_bytes
 from core.search.plan import BadPlan
 from core.verdict import digits
 from pages import _controls as controls
@@ -191,7 +192,7 @@ def downloads(found: Any, number: int) -> None:
         ("Config", "settings", f"{name}.json", "application/json", lambda: export.settings(config)),
         ("Code", "code", export.filename(config), "text/x-python", lambda: export.script(config)),
         ("Trials", "table", f"{name}-trials.csv", "text/csv", lambda: kept.to_csv(found.table())),
-        ("Study", "database", f"{name}.db", "application/vnd.sqlite3", lambda: kept.to_bytes(found.study)),
+        ("Study", "database", f"{name}.db", "application/vnd.sqlite3", lambda: to_bytes(found.study)),
     )
     for label, icon, file, kind, make in files:
         st.download_button(

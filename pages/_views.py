@@ -168,6 +168,8 @@ def _truth(
     if made is not None:
         cells = [drawn.grid(made.x, made.y, drawn.logs(made.scores, found.plan), axes)]
     _surface("truth", [*cells, *parts], axes)
+    if job is not None and job.subject == (found, pair) and job.reason:
+        st.caption(job.reason)
 
 
 def slices(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
@@ -243,6 +245,8 @@ def worth(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
     """Did the search help here, against random and grid search with the same budget?"""
     other = shown.get("beside")
     rivals = other.training.searches if other and other.training and other.subject == found.plan else {}
+    if other is not None and other.reason:
+        st.caption(other.reason)
     if not rivals:
         st.caption("“Random and grid beside it” runs both with this budget and compares what each ends with.")
         return

@@ -11,12 +11,12 @@ from core import charts, jobs, worker
 from core.registry import Word
 from core.search import drawn
 from core.search import trials as kept
-from core.search.plan import to_words
 from core.search.shared import stop_worker
-from core.search.watched import SILENT, Watched, share, watched
+from core.search.watched import SILENT, Watched, share
 from core.store import VARIABLE, default_url, shown
 from pages import _controls as controls
 from pages import _live as live
+from pages import _open as opening
 from pages._study import in_database
 
 
@@ -54,7 +54,6 @@ def _alone(found: Any) -> None:
             disabled=found is None,
             help="Its trials so far go into the database, and workers go on with it.",
         )
-        st.button("Open a study", icon=":material/folder_open:", key="open_it", on_click=_open)
 
 
 def _share(found: Any) -> None:
@@ -65,42 +64,11 @@ def _share(found: Any) -> None:
     if shown_job is not None and not shown_job.over:
         shown_job.stop()
         shown_job.wait()
-    _follow(lambda: share(found, default_url(), _typed()))
-
-
-def _open() -> None:
-    controls.touch()
-    if not st.session_state.get("w_study", "").strip():
-        st.session_state["wrong"] = ["Type the name of the study that is to be opened."]
-        return
-    _follow(lambda: watched(default_url(), _typed()))
+    opening.follow(lambda: share(found, default_url(), _typed()))
 
 
 def _typed() -> str:
     return Word().check("The name of a study", st.session_state.get("w_study", "").strip())
-
-
-def open_study(name: str) -> None:
-    """Looks on at a study in the database."""
-    _follow(lambda: watched(default_url(), name))
-
-
-def _follow(make: Any) -> None:
-    """Looks at a shared study twice a second, as a job that every page may follow."""
-    try:
-        made = make()
-    except ValueError as error:
-        st.session_state["wrong"] = [str(error)]
-        controls.words().pop("study", None)
-        return
-    config, others = made.plan.config, {k: v for k, v in controls.words().items() if k in controls.OWN}
-    new = live.launch(
-        [config], None, make=lambda: made, updates=made.plan.updates, subject=made.plan, pace=made.pace
-    )
-    if new:
-        own = to_words(made.plan) | {"tune": new.id, "study": made.name}
-        st.session_state["words"] = others | config.to_query() | own
-        st.session_state["wrong"] = []
 
 
 def _shared(found: Watched) -> None:

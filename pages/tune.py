@@ -18,6 +18,7 @@ from core.searches import SEARCHES
 from pages import _controls as controls
 from pages import _frame  # noqa: F401
 from pages import _live as live
+from pages import _open as opening
 from pages import _space as spaces
 from pages import _study as study
 from pages._problem import problem
@@ -277,6 +278,7 @@ def actions(config: Config) -> None:
         )
         _popover("What is searched", ":material/tune:", "searched", lambda: spaces.editor(config))
         _popover("Budget and sampler", ":material/timer:", "budget", _budget)
+        _popover("Open", ":material/folder_open:", "open", opening.choices)
         controls.segments("speed", PAGE["speed"], str.capitalize, speed)
 
 
@@ -366,7 +368,7 @@ def main() -> None:
     if controls.words().pop("run", "false") == "true":
         start()
     elif (name := controls.words().get("study")) and job() is None:
-        study.open_shared(name)
+        opening.study(name)
     elif "tune" not in controls.words() and not controls.opened_by_link():
         start()
     followed = [job(word) for word in ("tune", "beside", "truth")]

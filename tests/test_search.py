@@ -2,10 +2,8 @@
 
 import io
 import math
-import sqlite3
 import threading
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import optuna
@@ -20,7 +18,7 @@ from core.registry import OutOfRange
 from core.search import BadPlan, BadSpace, Plan, Space, search
 from core.search import trials as kept
 from core.search.objective import CEILING, Outcome, baseline, ceiling, outcomes, scores, thinned
-from core.search.plan import APART
+from core.search.plan import APART, SAMPLERS
 from core.search.sampler import ask
 from core.search.study import FRESH, Search, evaluate
 from core.search.truth import Beside, Truth
@@ -286,16 +284,6 @@ def test_stars_and_notes_stand_beside_trials_that_never_change(found: Search) ->
     pd.testing.assert_series_equal(frame["score"], before)
 
 
-def test_the_study_itself_can_be_taken_along_and_opened_by_optuna(found: Search, tmp_path: Path) -> None:
-    path = tmp_path / "study.db"
-    path.write_bytes(kept.to_bytes(found.study))
-    opened = optuna.load_study(study_name=None, storage=f"sqlite:///{path}")
-    assert [t.value for t in opened.trials] == found.table()["score"].tolist()
-    assert kept.plan_of(opened) == replace(found.plan, trials=10)
-    with sqlite3.connect(path) as file:
-        assert file.execute("select count(*) from trials").fetchone() == (10,)
-
-
 def test_trials_as_csv_are_the_table_with_the_loss_of_every_seed(found: Search) -> None:
     frame = found.table()
     read = pd.read_csv(io.StringIO(kept.to_csv(frame)))
@@ -457,6 +445,18 @@ def test_a_queued_setting_is_in_the_table_before_it_is_tried() -> None:
     assert found.target == 5, "it takes the place of a trial that the model would have asked for"
 
 
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize("sampler", list(SAMPLERS))
+def test_every_sampler_searches_also_on_the_tutorial_s_scales(sampler: str, exact: bool) -> None:
+    plan = Plan(replace(BOSTON, epochs=1), trials=7, seeds=1, sampler=sampler, exact=exact)
+    found = ended(plan)
+    frame = found.table()
+    assert found.ended == found.target == (len(kept.grid(plan)) if sampler == "grid" else 7)
+    assert frame["score"].notna().all()
+    queued = {"random": 0, "sobol": 7, "grid": found.target}.get(sampler, 5)
+    assert (frame["kind"] != "model").sum() == queued
+
+
 def test_the_exact_tutorial_starts_spread_out_without_what_the_page_had() -> None:
     first = kept.starts(Plan(BOSTON, trials=20, exact=True))
     assert [kind for kind, _ in first] == ["start"] * 5
@@ -469,19 +469,6 @@ def test_a_grid_comes_in_an_order_of_chance_and_ends_with_its_last_cell() -> Non
     assert rates != sorted(rates)
     assert rates != [values["learning_rate"] for values in kept.grid(replace(plan, seed=1))]
     assert Search(plan).target == 8, "of three numbers with two values or more, 8 is the most below 11"
-
-
-def test_a_study_taken_along_in_the_middle_of_a_round_has_what_has_ended(tmp_path: Path) -> None:
-    found = Search(Plan(BOSTON, trials=8, seeds=2))
-    while not (found.ended == 4 and found.running()):
-        found.advance()
-    path = tmp_path / "study.db"
-    path.write_bytes(kept.to_bytes(found.study))
-    opened = optuna.load_study(study_name=None, storage=f"sqlite:///{path}")
-    states = kept.table(opened, found.plan.space)["state"].tolist()
-    assert len(states) == 4
-    assert set(states) <= {"finished", "diverged"}
-    assert (found.table()["state"] == "running").sum() == 4
 
 
 def test_a_trial_that_was_asked_for_by_mistake_is_not_in_the_table() -> None:

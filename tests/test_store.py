@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import TrialState
 
 from core import store
-from core.store import BadStorage, default_url, open_storage, retry, shown, storage_of, studies
+from core.store import BadStorage, default_url, is_absent, open_storage, retry, shown, storage_of, studies
 
 SECRET = "s3cret"
 
@@ -187,6 +187,18 @@ def test_studies_are_listed_with_the_newest_first(url: str) -> None:
     for name in ("b", "c", "a"):
         optuna.create_study(storage=storage, study_name=name)
     assert studies(storage) == ["a", "c", "b"]
+    optuna.create_study(storage=storage, study_name="d").set_user_attr("plan", "")
+    assert studies(storage, having="plan") == ["d"]
+
+
+def test_a_file_that_is_not_there_yet_is_known_without_making_it(url: str) -> None:
+    assert is_absent(url)
+    assert is_absent(url)
+    open_storage(url)
+    assert not is_absent(url)
+    assert not is_absent("postgresql://host/lab")
+    with pytest.raises(BadStorage, match="must be like"):
+        is_absent("nonsense")
 
 
 def test_braces_in_an_address_are_no_template(tmp_path: Path) -> None:

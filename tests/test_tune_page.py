@@ -15,9 +15,12 @@ from streamlit.testing.v1 import AppTest
 
 from core.config import Config
 from core.search import Plan
+from core.search.file import to_bytes
 from core.search.study import Search
 from core.searches import SEARCHES
+from core.store import default_url
 from pages import _live
+from pages._open import _names as opening_names
 
 ROOT = Path(__file__).parents[1]
 VIEWS = ("maps", "slices", "parallel", "importances", "trials", "worth", "workers")
@@ -179,12 +182,12 @@ def test_any_number_of_the_rule_can_be_ticked_in_and_the_last_one_stays() -> Non
 
 def test_an_end_typed_into_a_row_that_was_just_unticked_changes_nothing() -> None:
     at = searched(opened(epochs="3"))
-    at.checkbox(key="w_space_momentum_on").uncheck().run()
-    before = at.session_state["words"]["space"]
-    assert "momentum" not in before
-    at.number_input(key="w_space_momentum_high").set_value(0.5).run()
+    time.sleep(1.1)
+    at.checkbox(key="w_space_momentum_on").uncheck()
+    at.number_input(key="w_space_momentum_high").set_value(0.5)
+    at.run()  # one message with both, as a quick hand sends it
     assert not at.exception
-    assert at.session_state["words"]["space"] == before
+    assert at.session_state["words"]["space"] == "learning_rate:0.0001:0.1,batch_size:1:100"
 
 
 def test_when_all_trials_diverge_the_page_says_so() -> None:
@@ -273,6 +276,27 @@ def test_random_and_grid_beside_it_have_its_budget_and_a_sentence_says_whether_i
         np.where(others["random"].table()["state"] == "finished", others["random"].table()["score"], np.inf)
     )
     assert drawn["random_best"].dropna().to_numpy() == pytest.approx(best[np.isfinite(best)])
+
+
+def test_random_and_grid_stand_beside_the_tutorial_s_own_search_too() -> None:
+    at = finished(exact="true", trials="6", epochs="1")
+    at.button(key="beside").click().run()
+    settled(at, lambda: (other := job(at, "beside")) is not None and other.over)
+    assert job(at, "beside").reason == ""
+    at.run()
+    assert "fresh seeds" in said(at)
+
+
+def test_why_random_and_grid_or_the_truth_ended_early_is_said() -> None:
+    at = finished(view="worth")
+    at.button(key="beside").click().run()
+    pick(at, "maps")
+    at.button(key="truth").click().run()
+    for word, view in (("truth", "maps"), ("beside", "worth")):
+        settled(at, lambda word=word: job(at, word).over)
+        job(at, word).reason = f"{word}: stopped after 120 seconds of training, the limit here."
+        pick(at, view)
+        assert job(at, word).reason in said(at)
 
 
 def test_the_truth_is_trained_and_drawn_beside_the_belief() -> None:
@@ -384,6 +408,82 @@ def test_a_search_is_shared_worked_on_elsewhere_and_checked_here() -> None:
     assert "Take learning rate" in said(at)
     again = opened(study="class-7", view="workers")
     settled(again, lambda: progress(again) == "Finished · 18 trials")
+
+
+def opening(at: AppTest) -> AppTest:
+    """Opens the popover with what can be opened."""
+    at.session_state["open"] = True
+    return at.run()
+
+
+def test_a_study_that_was_downloaded_is_shown_again_with_its_settings_and_may_go_on() -> None:
+    at = finished(view="trials")
+    choose(at, 2)
+    at.button(key="star").click().run()
+    before, words = job(at).training, said(at)
+    other = opening(opened(dataset="moons", model="mlp", space="learning_rate:0.01:0.1", epochs="3"))
+    other.file_uploader(key="w_file").upload(
+        "study.db", to_bytes(before.study), "application/vnd.sqlite3"
+    ).run()
+    settled(other, lambda: job(other).training.plan == before.plan and progress(other) == progress(at))
+    assert other.session_state["words"]["epochs"] == "3"
+    assert "dataset" not in other.session_state["words"]
+    assert not other.error
+    frame = job(other).training.table()
+    assert frame["score"].tolist() == before.table()["score"].tolist()
+    assert frame["star"].tolist() == [False, False, True, False, False, False]
+    verdict = next(line for line in words.split("  ") if "Take learning rate" in line)
+    assert verdict[:40] in said(other)
+    other.button(key="more").click().run()
+    settled(other, lambda: progress(other) == "Finished · 16 trials")
+
+
+def test_a_file_that_is_no_study_is_refused_in_a_sentence_and_the_search_stays() -> None:
+    at = opening(finished())
+    before = job(at)
+    at.file_uploader(key="w_file").upload("study.db", b"hello", "application/vnd.sqlite3").run()
+    assert (
+        at.error[0].value
+        == "The file must be a study that was saved here, a SQLite database; it is something else."
+    )
+    assert job(at) is before
+
+
+def test_a_study_in_the_database_is_picked_from_those_that_are_there() -> None:
+    at = opening(finished())
+    assert at.selectbox(key="w_open").disabled
+    assert at.selectbox(key="w_open").options == []
+    assert not Path(default_url().removeprefix("sqlite:///")).exists(), "looking makes no database"
+    pick(at, "workers")
+    at.text_input(key="w_study").set_value("class-7").run()
+    at.button(key="share_it").click().run()
+    settled(at, lambda: job(at).training is not None and job(at).training.shared)
+    opening_names.clear()
+    other = opening(opened(dataset="moons", epochs="3"))
+    assert other.selectbox(key="w_open").options == ["class-7"]
+    other.selectbox(key="w_open").set_value("class-7").run()
+    assert other.session_state["words"]["study"] == "class-7"
+    settled(other, lambda: progress(other) == "Finished · 6 trials")
+
+
+def test_the_hosted_demo_opens_files_but_no_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOMENTUM_LAB_HOSTED", "1")
+    at = opening(opened(epochs="3"))
+    assert len(at.get("file_uploader")) == 1
+    assert "w_open" not in [box.key for box in at.selectbox]
+
+
+def test_a_run_that_a_panel_caused_does_not_go_back_to_what_the_address_bar_said() -> None:
+    """The message of a panel's timer may have left the browser before the address bar was up to date."""
+    at = finished()
+    before = dict(at.session_state["words"])
+    at.query_params["epochs"] = "7"
+    at.session_state["own"] = True
+    at.run()
+    assert at.session_state["words"] == before
+    at.query_params["epochs"] = "7"
+    at.run()
+    assert at.session_state["words"]["epochs"] == "7", "who goes back to a link is heard"
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from core.search.shared import (
     FAULTS,
     create_or_open,
     finish,
+    listed,
     open_study,
     settle,
     stop_worker,
@@ -225,6 +226,16 @@ def failed(study: optuna.Study, rate: float) -> None:
             distributions={"learning_rate": distribution},
         )
     )
+
+
+def test_only_this_app_s_studies_are_listed_and_looking_makes_no_database(url: str, tmp_path: Path) -> None:
+    assert listed(url) == []
+    assert list(tmp_path.iterdir()) == []
+    storage = open_storage(url)
+    create_or_open(QUICK, storage, "ours")
+    optuna.create_study(storage=storage, study_name="another program's")
+    create_or_open(QUICK, storage, "newer")
+    assert listed(url) == ["newer", "ours"]
 
 
 def test_a_setting_that_was_failed_but_not_queued_again_is_found(storage: Storage) -> None:

@@ -34,12 +34,23 @@ from core.search.presence import (
     workers,
 )
 from core.search.study import objective as objective_of
-from core.store import Storage, in_words, is_trouble, open_storage, retry, storage_of, studies, trouble
+from core.store import (
+    Storage,
+    in_words,
+    is_absent,
+    is_trouble,
+    open_storage,
+    retry,
+    storage_of,
+    studies,
+    trouble,
+)
 
 __all__ = [
     "GiveBack",
     "create_or_open",
     "finish",
+    "listed",
     "open_study",
     "settle",
     "stop_worker",
@@ -103,6 +114,22 @@ def _extended(plan: Plan, study: optuna.Study) -> optuna.Study:
 def _compared(one: Plan, other: Plan) -> Iterable[tuple[str, Any, Any]]:
     ours, theirs = (json.loads(to_text(plan)) for plan in (one, other))
     return ((word, ours[word], theirs[word]) for word in ("config", "space", "seeds", "exact"))
+
+
+def listed(url: str) -> list[str]:
+    """The names of this app's studies in a database, the newest first; none while there is no such file.
+
+    Raises:
+        BadStorage: The database cannot be used.
+    """
+    if is_absent(url):
+        return []
+    storage = open_storage(url)
+    try:
+        with in_words(storage):
+            return studies(storage, kept.PLAN)
+    finally:
+        storage.engine.dispose()
 
 
 def open_study(storage: Storage, name: str) -> optuna.Study:

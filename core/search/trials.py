@@ -35,7 +35,8 @@ KINDS = {
 }
 QUEUED, RUNNING, FINISHED, DIVERGED, FAILED = "queued", "running", "finished", "diverged", "failed"
 DROPPED = "dropped"  # marks a trial that was asked for by mistake and never trained
-_PLAN, _TARGET, _STOP, _MARKS = "plan", "target", "stop", "marks"
+PLAN = "plan"  # the attribute that all studies of this app have, and no others
+_TARGET, _STOP, _MARKS = "target", "stop", "marks"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -57,7 +58,7 @@ def create(
     study.set_user_attr(_TARGET, len(first) if first and plan.sampler == "grid" else plan.trials)
     for kind, values in first:
         enqueue(study, plan, values, kind)
-    study.set_user_attr(_PLAN, text)  # last: who opens a study that has a plan finds all of it
+    study.set_user_attr(PLAN, text)  # last: who opens a study that has a plan finds all of it
     return study
 
 
@@ -76,7 +77,7 @@ def plan_of(study: optuna.Study) -> Plan:
     Raises:
         BadPlan: See `core.search.plan.from_text`.
     """
-    return from_text(study.user_attrs.get(_PLAN, ""))
+    return from_text(study.user_attrs.get(PLAN, ""))
 
 
 def sampler_of(plan: Plan) -> optuna.samplers.BaseSampler:
@@ -145,10 +146,10 @@ def starts(plan: Plan) -> list[tuple[str, dict[str, float]]]:
     """
     if plan.sampler == "grid":
         return [("start", values) for values in grid(plan)]
-    if plan.sampler == "sobol" or plan.exact:
-        return [("start", plan.space.at(u)) for u in sobol(len(plan.space.ranges), plan.starts, plan.seed)]
     if not plan.starts:
         return []
+    if plan.sampler == "sobol" or plan.exact:
+        return [("start", plan.space.at(u)) for u in sobol(len(plan.space.ranges), plan.starts, plan.seed)]
     rest = sobol(len(plan.space.ranges), plan.starts - 1, plan.seed)
     first = ("default", plan.space.values(plan.config))
     return [first, *(("start", plan.space.at(u)) for u in rest)]
@@ -353,25 +354,6 @@ def queue_again(
 def _matched(space: Space, values: Mapping[str, float]) -> list[tuple[Range, float]]:
     """The ranges of a space with the values that lie in them."""
     return [(r, values[r.word]) for r in space.ranges if r.word in values and r.holds(values[r.word])]
-
-
-def to_bytes(study: optuna.Study) -> bytes:
-    """The study itself, as a SQLite file that Optuna and its dashboard open."""
-    import tempfile
-    from pathlib import Path
-
-    from optuna.storages import RDBStorage
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "study.db"
-        storage = RDBStorage(f"sqlite:///{path}")
-        copy = optuna.create_study(storage=storage, study_name=study.study_name)
-        for key, attr in study.user_attrs.items():
-            copy.set_user_attr(key, attr)
-        copy.add_trials([t for t in study.get_trials() if t.state != TrialState.RUNNING])
-        storage.remove_session()
-        storage.engine.dispose()
-        return path.read_bytes()
 
 
 def to_csv(frame: pd.DataFrame) -> str:
