@@ -198,15 +198,17 @@ def _just_told(key: str) -> bool:
     return recent and not st.session_state.get("by_hand")
 
 
-def stale(key: str) -> bool:
-    """Whether a widget's change is only an echo.
+def heard(key: str) -> Any:
+    """What a hand has set a widget to; None for an echo, and for a widget that is gone with its page.
 
     While a run that sets a widget is under way, the browser still reports what the widget showed before, and
     Streamlit takes that for a change by hand.
     """
+    touch()
+    said = st.session_state.get(key)
     now = time.monotonic()
     told = st.session_state.get("told", {}).get(key, [])
-    return any(now - t < STALE and v == st.session_state[key] for t, v in told)
+    return None if any(now - t < STALE and v == said for t, v in told) else said
 
 
 def label(word: str) -> str:
@@ -227,9 +229,8 @@ def pick(
     show(key, current if current in options else options[0])
 
     def take() -> None:
-        touch()
-        if not stale(key):
-            changed(word, st.session_state[key])
+        if (said := heard(key)) is not None:
+            changed(word, said)
 
     st.selectbox(label(word), options, key=key, format_func=title, on_change=take, **more)
 
@@ -240,9 +241,9 @@ def control(word: str, record: Setting, changed: Changed | None = None) -> None:
     current = value(word, record)
 
     def take() -> None:
-        if stale(key):
-            return touch()
-        put(word, record, st.session_state[key])
+        if (said := heard(key)) is None:
+            return
+        put(word, record, said)
         if changed:
             changed(word, value(word, record))
 
@@ -277,12 +278,11 @@ def segments(word: str, record: Choice, title: Callable[[str], str], changed: Ch
     show(key, value(word, record))
 
     def take() -> None:
-        if stale(key):
-            touch()
-        else:
-            put(word, record, st.session_state[key])
-            if changed:
-                changed(word, st.session_state[key])
+        if (said := heard(key)) is None:
+            return
+        put(word, record, said)
+        if changed:
+            changed(word, said)
 
     st.segmented_control(
         label(word),
@@ -302,10 +302,9 @@ def dial(word: str, record: Interval, grid: Sequence[float], changed: Changed) -
     stops = sorted({*map(float, grid), current})
 
     def take(key: str) -> None:
-        if stale(key):
-            return touch()
-        put(word, record, st.session_state[key])
-        changed(word, value(word, record))
+        if (said := heard(key)) is not None:
+            put(word, record, said)
+            changed(word, value(word, record))
 
     left, right = st.columns([3, 1], vertical_alignment="bottom")
     show(slider, current)

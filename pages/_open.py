@@ -54,15 +54,12 @@ def _names(url: str) -> list[str]:
 def _file() -> None:
     from core.search.file import from_bytes
 
-    controls.touch()
-    file = st.session_state.get("w_file")
-    if file is not None:
+    if (file := controls.heard("w_file")) is not None:
         follow(lambda: from_bytes(file.getvalue()))
 
 
 def _picked() -> None:
-    controls.touch()
-    if name := st.session_state.get("w_open"):
+    if name := controls.heard("w_open"):
         study(name)
 
 

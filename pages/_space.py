@@ -52,11 +52,10 @@ def editor(config: Config) -> None:
 
 
 def _ticked(config: Config, word: str) -> None:
-    controls.touch()
-    if controls.stale(f"w_space_{word}_on"):
+    if (ticked := controls.heard(f"w_space_{word}_on")) is None:
         return
     ranges = {r.word: r for r in chosen(config).ranges}
-    if st.session_state[f"w_space_{word}_on"]:
+    if ticked:
         ranges[word] = usual_range(word)
     else:
         ranges.pop(word, None)
@@ -68,9 +67,8 @@ def _ticked(config: Config, word: str) -> None:
 
 
 def _moved(config: Config, word: str, key: str) -> None:
-    controls.touch()
     old = {r.word: r for r in chosen(config).ranges}
-    if controls.stale(key) or word not in old:  # a quick hand typed in a row that was just unticked
+    if controls.heard(key) is None or word not in old:  # a quick hand typed in a row that was just unticked
         return
     low, high = (float(st.session_state[f"w_space_{word}_{end}"]) for end in ("low", "high"))
     try:

@@ -108,9 +108,8 @@ def _take(config: Config, more: dict[str, str], shown: str) -> None:
 
 
 def _pick() -> None:
-    controls.touch()
-    if not controls.stale("w_trial"):
-        st.session_state["trial"] = st.session_state["w_trial"]
+    if (number := controls.heard("w_trial")) is not None:
+        st.session_state["trial"] = number
 
 
 def _star(found: Any, number: int, row: Any) -> None:
@@ -119,9 +118,8 @@ def _star(found: Any, number: int, row: Any) -> None:
 
 
 def _note(found: Any, number: int, star: bool) -> None:
-    controls.touch()
-    if not controls.stale("w_note"):
-        kept.set_mark(found.study, number, star, st.session_state["w_note"])
+    if (note := controls.heard("w_note")) is not None:
+        kept.set_mark(found.study, number, star, note)
 
 
 def _copy(found: Any, number: int) -> None:

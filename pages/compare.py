@@ -161,9 +161,7 @@ def presets() -> None:
     controls.show("w_comparison", _preset())
 
     def take() -> None:
-        controls.touch()
-        name = st.session_state["w_comparison"]
-        if name is None or controls.stale("w_comparison"):
+        if (name := controls.heard("w_comparison")) is None:
             return
         controls.replace_words(dict(COMPARISONS[name].query), PAGE, ("speed", "view"))
         launch()
@@ -241,10 +239,8 @@ def number(place: int, word: str, rule: Optimizer, mode: str) -> None:
     controls.show(key, float(getattr(rule, word)))
 
     def take() -> None:
-        if controls.stale(key):
-            controls.touch()
-        else:
-            edit(place, **{word: st.session_state[key]})
+        if (said := controls.heard(key)) is not None:
+            edit(place, **{word: said})
 
     given = mode == "tuned" or (place > 0 and word == "learning_rate" and mode in ("same", "effective"))
     st.number_input(
@@ -397,11 +393,16 @@ def _same(subject: Comparison) -> bool:
 
 def under() -> None:
     """The axes and the target."""
+    key = "w_target"
+
+    def take() -> None:
+        if (said := controls.heard(key)) is not None:
+            controls.put("target", TARGET, said)
+
     with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
         controls.segments("x", PAGE["x"], lambda name: AXES[name].capitalize())
         controls.segments("axis", PAGE["axis"], str.capitalize)
         controls.segments("view", PAGE["view"], str.capitalize)
-        key = "w_target"
         controls.show(key, float(controls.value("target", TARGET)))
         st.number_input(
             "Target loss",
@@ -412,7 +413,7 @@ def under() -> None:
             step=None,
             width=150,
             help=TARGET.help,
-            on_change=lambda: controls.put("target", TARGET, st.session_state[key]),
+            on_change=take,
         )
     if name := _preset():
         st.caption(f"**What to notice** {COMPARISONS[name].look}")

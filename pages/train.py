@@ -99,9 +99,7 @@ def changed(word: str, value: object) -> None:
 
 def take_preset() -> None:
     """Takes over all settings of the preset that was picked, and runs it."""
-    controls.touch()
-    name = st.session_state["w_preset"]
-    if name is None or controls.stale("w_preset"):
+    if (name := controls.heard("w_preset")) is None:
         return
     controls.replace_words(PRESETS[name].config.to_query(), PAGE, ("axis", "speed"))
     launch(PRESETS[name].config)

@@ -202,9 +202,7 @@ def command(name: str) -> None:
 
 def take_preset() -> None:
     """Takes over all settings of the search that was picked, and starts it."""
-    controls.touch()
-    name = st.session_state["w_search"]
-    if name is None or controls.stale("w_search"):
+    if (name := controls.heard("w_search")) is None:
         return
     preset = SEARCHES[name]
     controls.replace_words(

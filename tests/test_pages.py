@@ -430,3 +430,27 @@ def test_specs_hold_no_numbers_of_a_run() -> None:
     at = ended(opened())
     for chart in charts(at):
         assert "values" not in json.dumps(json.loads(chart.spec).get("data", {}))
+
+
+def _hearing() -> None:
+    """A page on which one widget was just shown something, one never, and one is gone."""
+    import time
+
+    import streamlit as st
+
+    from pages import _controls as controls
+
+    now = time.monotonic()
+    st.session_state["told"] = {"w_a": [(now - 9, 1), (now - 0.1, 2)], "w_b": [(now - 9, 3)]}
+    st.session_state["heard"] = []
+    for key, shown in (("w_a", 2), ("w_a", 1), ("w_a", 7), ("w_b", 3), ("w_c", False), ("w_d", None)):
+        st.session_state[key] = shown
+        st.session_state["heard"].append(controls.heard(key))
+        assert st.session_state.pop("touched")
+    st.session_state["heard"].append(controls.heard("w_gone"))
+
+
+def test_an_echo_and_a_widget_that_is_gone_are_not_heard_and_a_hand_is() -> None:
+    at = AppTest.from_function(_hearing).run()
+    assert not at.exception
+    assert at.session_state["heard"] == [None, 1, 7, 3, False, None, None]

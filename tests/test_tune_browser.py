@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
@@ -152,6 +153,30 @@ def test_the_study_the_trials_and_the_code_can_be_taken_along(visitor: Visitor, 
             page.locator(f".st-key-get_{label.replace(' ', '-')} button").click()
         assert download.value.suggested_filename.endswith(ending)
         assert download.value.path().stat().st_size > 50
+
+
+def test_a_study_that_was_taken_along_opens_again_and_a_wrong_file_leaves_it_there(
+    visitor: Visitor, browser: Browser, address: str, tmp_path: Path
+) -> None:
+    finished(visitor, address)
+    visitor.page.get_by_role("button", name="Use it").first.click()
+    with visitor.page.expect_download() as download:
+        visitor.button("get_Study").click()
+    download.value.save_as(tmp_path / "study.db")
+    (tmp_path / "wrong.db").write_bytes(b"hello")
+    said = visitor.page.locator(".st-key-verdict p").first.inner_text()
+    other = Visitor(browser)
+    other.open(address + "/tune?dataset=moons&epochs=3")
+    other.button("open").click()
+    upload = other.page.locator(".st-key-w_file input[type=file]")
+    upload.set_input_files(tmp_path / "study.db")
+    other.until(lambda: other.page.locator(".st-key-verdict p").first.inner_text() == said, 60)
+    other.until(lambda: other.link().get("epochs") == "5" and "dataset" not in other.link())
+    upload.set_input_files(tmp_path / "wrong.db")
+    other.until(lambda: "The file must be a study" in other.page.locator(".stAlert").first.inner_text())
+    assert other.page.locator(".st-key-verdict p").first.inner_text() == said
+    assert other.complaints == []
+    other.context.close()
 
 
 @pytest.mark.parametrize("dark", [False, True])
