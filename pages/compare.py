@@ -125,18 +125,21 @@ def command(name: str) -> None:
 
 
 def edit(place: int, **numbers: Any) -> None:
-    """Sets numbers of one rival."""
+    """Sets numbers of one rival; a quick hand may mean one that is gone, or has another rule by now."""
     now = list(rivals())
-    now[place] = replace(now[place], **numbers)
-    controls.put("rivals", PAGE["rivals"], tuple(now))
+    if place < len(now) and numbers.keys() <= now[place].settings().keys():
+        now[place] = replace(now[place], **numbers)
+        controls.put("rivals", PAGE["rivals"], tuple(now))
 
 
 def follow(place: int, name: str) -> None:
     """Makes a rival follow another rule, keeping the numbers that it has too."""
     now = list(rivals())
-    kept = {k: getattr(now[place], k) for k in OPTIMIZERS[name].settings() if k in now[place].settings()}
-    now[place] = OPTIMIZERS[name](**kept)
-    controls.put("rivals", PAGE["rivals"], tuple(now))
+    if place < len(now):
+        old = now[place]
+        kept = {k: getattr(old, k) for k in OPTIMIZERS[name].settings() if k in old.settings()}
+        now[place] = OPTIMIZERS[name](**kept)
+        controls.put("rivals", PAGE["rivals"], tuple(now))
 
 
 def add() -> None:
@@ -152,8 +155,10 @@ def add() -> None:
 
 
 def remove(place: int) -> None:
-    """One rival less."""
-    controls.put("rivals", PAGE["rivals"], (*rivals()[:place], *rivals()[place + 1 :]))
+    """One rival less, while there are more than two."""
+    controls.touch()
+    if len(now := rivals()) > 2:
+        controls.put("rivals", PAGE["rivals"], (*now[:place], *now[place + 1 :]))
 
 
 def presets() -> None:
@@ -208,12 +213,17 @@ def card(place: int, rule: Optimizer, colour: str, count: int) -> None:
     st.html(f'<div style="height:4px;border-radius:2px;background:{colour}"></div>')
     names, out = st.columns([5, 1], vertical_alignment="bottom")
     controls.show(f"{key}_rule", rule.name)
+
+    def take() -> None:
+        if (name := controls.heard(f"{key}_rule")) is not None:
+            follow(place, name)
+
     names.selectbox(
         f"Rival {place + 1}" if place else "Baseline",
         list(OPTIMIZERS),
         key=f"{key}_rule",
         format_func=lambda name: OPTIMIZERS[name].title,
-        on_change=lambda: follow(place, st.session_state[f"{key}_rule"]),
+        on_change=take,
     )
     out.button(
         "",

@@ -432,6 +432,25 @@ def test_specs_hold_no_numbers_of_a_run() -> None:
         assert "values" not in json.dumps(json.loads(chart.spec).get("data", {}))
 
 
+def test_a_hand_that_is_quicker_than_the_rivals_cards_does_no_harm() -> None:
+    """One message may hold a change of a rival and one of a rule or a card that this takes away."""
+    at = opened("compare", rivals="sgd,momentum,adam:learning_rate=0.01", epochs="2")
+    assert not at.exception
+    time.sleep(1.1)
+    at.selectbox(key="w_rival1_rule").set_value("adagrad")
+    at.number_input(key="w_rival1_momentum").set_value(0.5)
+    at.run()
+    assert not at.exception
+    assert at.selectbox(key="w_rival1_rule").value == "adagrad"
+    time.sleep(1.1)
+    at.button(key="w_rival2_out").click()
+    at.selectbox(key="w_rival2_rule").set_value("nesterov")
+    at.run()
+    assert not at.exception
+    assert "w_rival2_rule" not in [box.key for box in at.selectbox]
+    assert at.button(key="w_rival1_out").disabled, "two rivals stay"
+
+
 def _hearing() -> None:
     """A page on which one widget was just shown something, one never, and one is gone."""
     import time
