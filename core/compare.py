@@ -142,8 +142,15 @@ def _unsearched(rule: Optimizer) -> Optimizer:
 
 
 def _with_step(rule: Optimizer, step: float) -> Optimizer:
-    own = rule.effective_step
-    return replace(rule, learning_rate=rule.learning_rate * step / own) if own else rule
+    if not (own := rule.effective_step):
+        return rule
+    rate, low, high = rule.learning_rate * step / own, LEARNING_RATE.low, LEARNING_RATE.high
+    if not low <= rate <= high:
+        raise NoComparison(
+            f"{rule.title} would need the learning rate {rate:.3g} to step as far as the first rival, "
+            f"but it must be in [{low:g}, {high:g}]: take another rate there."
+        )
+    return replace(rule, learning_rate=rate)
 
 
 @dataclass(frozen=True)

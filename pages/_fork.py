@@ -41,8 +41,8 @@ def _now(shown: jobs.Job, run: int) -> Config:
 
 
 def _number(word: str, record: Interval, now: float) -> float:
-    usual = now / 2 if word == "learning_rate" else now
     low, high = float(record.low), float(record.high)
+    usual = max(now / 2, low) if word == "learning_rate" else now
     return st.number_input(controls.label(word), low, high, usual, format="%g", step=None, key=f"if_{word}")
 
 

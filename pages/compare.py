@@ -146,11 +146,9 @@ def add() -> None:
     """One rival more: a rule that is not there yet, else the first with half its rate."""
     now = rivals()
     fresh = next((k for n, k in OPTIMIZERS.items() if n not in {r.name for r in now}), None)
-    new = (
-        fresh(learning_rate=now[0].learning_rate)
-        if fresh
-        else replace(now[0], learning_rate=now[0].learning_rate / 2)
-    )
+    rate = now[0].learning_rate
+    least = now[0].settings()["learning_rate"].low
+    new = fresh(learning_rate=rate) if fresh else replace(now[0], learning_rate=max(rate / 2, least))
     controls.put("rivals", PAGE["rivals"], (*now, new))
 
 

@@ -172,6 +172,17 @@ def test_same_effective_step_takes_the_first_one_even_when_it_has_momentum() -> 
     assert [r.learning_rate for r in rules] == pytest.approx([0.01, 0.1])
 
 
+@pytest.mark.parametrize(
+    ("rivals", "rate"),
+    [((Momentum(1e4, 0.99), SGD(0.1)), "1e[+]06"), ((SGD(1e-8), Momentum(0.1, 0.9)), "1e-09")],
+)
+def test_a_step_that_no_learning_rate_makes_is_no_comparison(
+    rivals: tuple[Optimizer, ...], rate: str
+) -> None:
+    with pytest.raises(NoComparison, match=f"would need the learning rate {rate} .* in .1e-08, 10000"):
+        Comparison(MOONS, rivals, mode="effective")
+
+
 def test_where_the_first_has_no_effective_step_rates_stay() -> None:
     given = (Adam(0.01), SGD(0.1), Momentum(0.02, 1.0))
     assert Comparison(MOONS, given, mode="effective").rules == given

@@ -39,6 +39,7 @@ def opened(page: str = "", **link: str) -> AppTest:
     at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=30)
     if page:
         at.run()
+        at.query_params.clear()
         at.switch_page(f"pages/{page}.py")
     for word, text in link.items():
         at.query_params[word] = text
@@ -449,6 +450,25 @@ def test_a_hand_that_is_quicker_than_the_rivals_cards_does_no_harm() -> None:
     assert not at.exception
     assert "w_rival2_rule" not in [box.key for box in at.selectbox]
     assert at.button(key="w_rival1_out").disabled, "two rivals stay"
+
+
+def test_the_least_learning_rate_is_halved_nowhere() -> None:
+    at = opened(learning_rate="1e-08", speed="slow", run="1")
+    until(lambda: job_of(at).training is not None)
+    at.run()
+    assert not at.exception
+    assert at.number_input(key="if_learning_rate").value == 1e-8
+    job_of(at).stop()
+    seven = "sgd:learning_rate=1e-08,momentum,nesterov,rmsprop,adagrad,adam,adamw"
+    at = opened("compare", rivals=seven, epochs="1")
+    at.button(key="add").click().run()
+    assert not at.exception
+
+
+def test_rivals_that_cannot_step_alike_are_named_in_a_sentence() -> None:
+    at = opened("compare", rivals="sgd:learning_rate=1e-08,momentum", mode="effective", epochs="1", run="1")
+    assert not at.exception
+    assert "would need the learning rate 1e-09" in at.error[0].value
 
 
 def _hearing() -> None:
