@@ -204,7 +204,7 @@ class Job:
                 raise ValueError("Only a run that goes on can be forked; this one has not begun.")
             branches = self.training.fork(run, rules)
         return self._manager.submit(
-            branches.configs, owner, pace=self.pace, make=lambda: branches, subject=subject
+            branches.configs, owner, pace=self.pace, training=branches, subject=subject
         )
 
     def wait(self, seconds: float = 0.5) -> None:
@@ -274,8 +274,8 @@ class Job:
             from core.engine import Training
 
             self.training = self._make() if self._make else Training(self.configs)
-            if self._least:
-                self.pace = self.training.steps / self._least
+        if self._least:
+            self.pace, self._least = self.training.steps / self._least, None
         return self.training
 
     def _share(self) -> int:
@@ -319,6 +319,7 @@ class Manager:
         paused: bool = False,
         seconds: float | None = None,
         make: Callable[[], Training] | None = None,
+        training: Training | None = None,
         updates: int | None = None,
         subject: object = None,
     ) -> Job:
@@ -331,6 +332,7 @@ class Manager:
             paused: Whether it waits for `step` or `resume`.
             seconds: How long it takes at least; it sets the pace.
             make: Makes the training in the job's first turn; of `configs` when None.
+            training: One that is made already; no other job may be at it: see `at_work`.
             updates: How many it will make in all; of `configs` when None.
             subject: Kept with the job for whoever shows it.
 
@@ -344,6 +346,7 @@ class Manager:
                 "Fewer epochs, or a larger batch size, make it fit."
             )
         job = Job(self, configs, owner, pace, make, seconds, subject)
+        job.training = training
         with self.changed:
             mine = sorted(
                 (j for j in self._jobs.values() if j.owner == owner and not j.over),
@@ -365,6 +368,12 @@ class Manager:
         """The job of that name, if it is still remembered."""
         with self.changed:
             return self._jobs.get(job_id)
+
+    def at_work(self, training: object) -> Job | None:
+        """The job that goes on with a training; None when there is none."""
+        with self.changed:
+            found = (job for job in self._jobs.values() if job.training is training and not job.over)
+            return next(found, None)
 
     @property
     def active(self) -> int:

@@ -80,7 +80,7 @@ def follow(make: Callable[[], Any]) -> None:
         new = live.launch(
             [found.plan.config],
             None,
-            make=lambda: found,
+            training=found,
             updates=found.plan.updates,
             subject=found.plan,
             pace=found.pace,

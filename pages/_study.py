@@ -12,6 +12,7 @@ from core import charts, jobs
 from core.search.plan import Plan
 from core.search.space import Space
 from pages import _controls as controls
+from pages import _live as live
 
 ALT = {
     "history": "Loss of every trial with its error bar, and the best so far. Trials has the numbers.",
@@ -44,6 +45,24 @@ def tell(found: Any, name: str) -> None:
     """Tells the workers of a shared search what its job was told."""
     if found is not None:
         in_database(lambda: found.command(name))
+
+
+def go_on(found: Any, seconds: float | None = None) -> None:
+    """Lets a search go on that has stopped; where a newer job has it in hand, that one is shown.
+
+    Args:
+        found: The search.
+        seconds: How long it is to take at least.
+
+    Raises:
+        Refused: Too many jobs are waiting.
+    """
+    plan = found.plan
+    new = live.manager().at_work(found) or live.launch(
+        [plan.config], seconds, training=found, updates=plan.updates, subject=plan, pace=found.pace
+    )
+    if new:
+        controls.words()["tune"] = new.id
 
 
 def in_database(act: Callable[[], object]) -> None:

@@ -17,6 +17,7 @@ from core.search.file import to_bytes
 from core.search.plan import BadPlan
 from core.verdict import digits
 from pages import _controls as controls
+from pages import _live as live
 from pages import _study
 from pages._study import parameter
 
@@ -146,8 +147,6 @@ def _by_hand(found: Any, now: int) -> None:
 
 def enqueue(found: Any, values: dict[str, float]) -> None:
     """Queues a setting; a search that has ended goes on for it."""
-    from pages import _live as live
-
     controls.touch()
     job = live.manager().get(controls.words().get("tune", ""))
     if not live.mine(job):
@@ -160,26 +159,10 @@ def enqueue(found: Any, values: dict[str, float]) -> None:
     try:
         found.enqueue(tidy)
         if job.over:
-            go_on(found)
+            _study.go_on(found)
         st.session_state["wrong"] = []
     except (BadPlan, ValueError) as error:
         st.session_state["wrong"] = [str(error)]
-
-
-def go_on(found: Any) -> None:
-    """Lets a search that was over go on."""
-    from pages import _live as live
-
-    new = live.launch(
-        [found.plan.config],
-        None,
-        make=lambda: found,
-        updates=found.plan.updates,
-        subject=found.plan,
-        pace=found.pace,
-    )
-    if new:
-        controls.words()["tune"] = new.id
 
 
 def downloads(found: Any, number: int) -> None:

@@ -148,7 +148,7 @@ def train_truth(found: Any, pair: tuple[str, str]) -> None:
         return
     made = Truth(found.plan, found.values(top), *pair)
     try:
-        new = live.launch(made.configs, None, make=lambda: made, updates=made.steps, subject=(found, pair))
+        new = live.launch(made.configs, None, training=made, updates=made.steps, subject=(found, pair))
     except jobs.Refused as refusal:
         st.session_state["wrong"] = [str(refusal)]
         return

@@ -73,7 +73,7 @@ def measure() -> None:
     try:
         axes = predicted(config, size()).axes
         made = maps.Map(config, axes)
-        new = live.launch(made.configs, None, make=lambda: made, updates=made.steps, subject=config)
+        new = live.launch(made.configs, None, training=made, updates=made.steps, subject=config)
     except ValueError as error:
         st.session_state["wrong"] = [str(error)]
         return

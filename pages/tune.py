@@ -92,11 +92,11 @@ def shown_plan() -> Plan | None:
     return found.plan if found else shown.subject if shown else None
 
 
-def launch(make: Callable[[], Any], asked: Plan, word: str, updates: int, pace: float | None = None) -> None:
+def launch(make: Callable[[], Any], asked: Plan, word: str, updates: int) -> None:
     """Submits a job and shows it under a word of the link; a search takes its time, as the speed says."""
-    seconds = live.SECONDS[value("speed")] if word == "tune" and pace is None else None
+    seconds = live.SECONDS[value("speed")] if word == "tune" else None
     try:
-        new = live.launch([asked.config], seconds, make=make, updates=updates, subject=asked, pace=pace)
+        new = live.launch([asked.config], seconds, make=make, updates=updates, subject=asked)
     except jobs.Refused as refusal:
         st.session_state["wrong"] = [str(refusal)]
         return
@@ -120,7 +120,7 @@ def start() -> None:
     if what in (ON, LONGER):
         found.extend(max(0, asked.trials - found.target))
         study.tell(found, "resume")
-        launch(lambda: found, found.plan, "tune", found.plan.updates, found.pace)
+        go_on(found)
         return
     if live.mine(shown) and not shown.over:
         command("stop")
@@ -172,7 +172,15 @@ def more() -> None:
         st.session_state["wrong"] = [str(error)]
         return
     if shown.over:
-        launch(lambda: found, found.plan, "tune", found.plan.updates, found.pace)
+        go_on(found)
+
+
+def go_on(found: Any) -> None:
+    """Lets the search that is shown go on, at the speed that is set."""
+    try:
+        study.go_on(found, live.SECONDS[value("speed")] if found.pace is None else None)
+    except jobs.Refused as refusal:
+        st.session_state["wrong"] = [str(refusal)]
 
 
 def wider(space: Space) -> None:

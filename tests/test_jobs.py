@@ -120,6 +120,21 @@ def test_a_paused_job_stands_still_and_keeps_no_slot() -> None:
         until(lambda: job.done > done)
 
 
+def test_a_training_that_is_made_already_is_known_to_be_at_work_until_its_job_is_over(
+    manager: Manager,
+) -> None:
+    made, other = Training([Config()]), Training([Config()])
+    job = manager.submit(made.configs, paused=True, training=made, seconds=50.0)
+    assert job.training is made
+    assert manager.at_work(made) is job
+    assert manager.at_work(other) is None
+    job.step()
+    until(lambda: job.done == 1)
+    assert job.pace == made.steps / 50
+    job.stop()
+    assert manager.at_work(made) is None
+
+
 def test_stop_keeps_what_there_is(manager: Manager) -> None:
     job = manager.submit([LONG])
     until(lambda: job.done > 100)

@@ -273,6 +273,30 @@ def test_progress_never_goes_back_and_time_left_is_known_after_the_first_round()
     assert found.left == 0
 
 
+def test_two_jobs_that_have_a_search_in_hand_take_turns() -> None:
+    """The one before may be in its last turn when the next begins; oracle: one thread alone."""
+    plan = Plan(BOSTON, trials=12, seeds=2)
+    alone, both = ended(plan), Search(plan)
+    ready, faults = threading.Barrier(4), []
+
+    def go_on() -> None:
+        ready.wait()
+        try:
+            while both.active:
+                both.advance(50)
+        except Exception as fault:
+            faults.append(fault)
+
+    threads = [threading.Thread(target=go_on) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert faults == []
+    assert both.table()["score"].tolist() == alone.table()["score"].tolist()
+    assert both.best == alone.best
+
+
 def test_stars_and_notes_stand_beside_trials_that_never_change(found: Search) -> None:
     before = found.table()["score"]
     kept.set_mark(found.study, 2, True, "looks <b>good</b>")

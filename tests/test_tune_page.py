@@ -220,6 +220,27 @@ def test_ten_more_trials_go_on_from_those_that_were() -> None:
     assert job(at).training.table()["score"].tolist()[:6] == before
 
 
+def test_a_search_that_goes_on_already_is_not_begun_again_from_an_older_link() -> None:
+    """Two jobs that train the same search would get in each other's way."""
+    at = finished()
+    old, link = job(at), dict(at.query_params)
+    old.training.extend(600)
+    at.run()
+    at.button(key="start").click().run()
+    now = job(at)
+    assert (now.training, now.over) == (old.training, False)
+    for key in ("more", "start"):
+        at.query_params.clear()
+        for word, texts in link.items():
+            at.query_params[word] = texts
+        at.run()
+        assert job(at) is old, "back at the link of the job that has ended"
+        at.button(key=key).click().run()
+        assert job(at) is now
+    assert [j for j in _live.manager()._jobs.values() if j.training is old.training and not j.over] == [now]
+    now.stop()
+
+
 def test_other_ends_after_a_search_take_its_results_over() -> None:
     at = searched(finished())
     at.number_input(key="w_space_learning_rate_high").set_value(0.05).run()

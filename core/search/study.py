@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -77,6 +78,7 @@ class Search:
         self._check: Training | None = None
         self._checking: list[int] = []
         self._made = self._told_here = 0
+        self._turn = threading.RLock()
 
     @property
     def target(self) -> int:
@@ -218,12 +220,13 @@ class Search:
 
     def advance(self, steps: int | None = None) -> list[Record]:
         """Asks for a round, or trains for about `steps` updates, all its runs together, or tells it."""
-        begin = time.perf_counter()
-        if self._round is None and self._check is None:
-            self._begin()
-        else:
-            self._train(steps)
-        self.seconds += time.perf_counter() - begin
+        with self._turn:  # the job before this one may be in its last turn still
+            begin = time.perf_counter()
+            if self._round is None and self._check is None:
+                self._begin()
+            else:
+                self._train(steps)
+            self.seconds += time.perf_counter() - begin
         return []
 
     def place(self, run: int) -> tuple[Stack, int]:
