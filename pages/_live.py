@@ -17,6 +17,7 @@ from core.config import Config
 
 POLLS = ((2, 0.4), (6, 1.0))  # up to so many active jobs, look every so many seconds
 SLOWEST = 2.0
+DOUBLE = 0.5  # seconds within which the same again is the second click of a double click
 SECONDS = {"slow": 30.0, "watch": 8.0, "fast": None}  # how long a job takes at least
 
 
@@ -59,7 +60,7 @@ def launch(configs: Sequence[Config], seconds: float | None, **more: Any) -> job
     """
     asked, now = (tuple(configs), more.get("subject")), time.monotonic()
     before, moment = st.session_state.get("launched", (None, -1.0))
-    if asked == before and now - moment < 0.5:
+    if asked == before and now - moment < DOUBLE:
         return None
     st.session_state["launched"] = asked, now
     return manager().submit(configs, owner(), seconds=seconds, **more)

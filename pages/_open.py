@@ -73,8 +73,10 @@ def study(name: str) -> None:
 def follow(make: Callable[[], Any]) -> None:
     """Shows a search that was made elsewhere, and goes on with it; a sentence where there is none.
 
-    One that others work on is looked at twice a second, as a job that every page may follow.
+    One that others work on is looked at twice a second, as a job that every page may follow. The search that
+    was shown until now stops here; workers go on with it.
     """
+    before = live.manager().get(controls.words().get("tune", ""))
     try:
         found = make()
         new = live.launch(
@@ -91,6 +93,8 @@ def follow(make: Callable[[], Any]) -> None:
         return
     if new is None:
         return
+    if live.mine(before):
+        before.stop()
     fresh = ("beside", "truth", "study", "speed")
     others = {k: v for k, v in controls.words().items() if k in controls.OWN and k not in fresh}
     own = to_words(found.plan) | {"tune": new.id} | ({"study": found.name} if found.shared else {})

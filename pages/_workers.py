@@ -59,9 +59,9 @@ def _alone(found: Any) -> None:
 def _share(found: Any) -> None:
     controls.touch()
     shown_job = live.manager().get(controls.words().get("tune", ""))
-    if shown_job is not None and not live.mine(shown_job):
+    if not live.mine(shown_job) or shown_job.training is not found:  # shared by the click before this one
         return
-    if shown_job is not None and not shown_job.over:
+    if not shown_job.over:
         shown_job.stop()
         shown_job.wait()
     opening.follow(lambda: share(found, default_url(), _typed()))

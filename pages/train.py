@@ -45,25 +45,30 @@ def start(*, paused: bool = False, at_once: bool = False) -> None:
     launch(controls.config(), paused=paused, at_once=at_once)
 
 
-def launch(config: Config, *, paused: bool = False, at_once: bool = False) -> None:
-    """Submits a job and shows it."""
+def launch(config: Config, *, paused: bool = False, at_once: bool = False) -> bool:
+    """Submits a job and shows it; whether there is a new one."""
     try:
         seconds = None if at_once else live.SECONDS[controls.value("speed", PAGE["speed"])]
         new = live.launch([config], seconds, paused=paused)
     except jobs.Refused as refusal:
         st.session_state["wrong"] = [str(refusal)]
-        return
+        return False
     if new:
         controls.words()["job"] = new.id
+    return new is not None
 
 
 def restart() -> None:
     """Runs the same config again, from the same first weights."""
     controls.touch()
     if (shown := job()) is not None:
-        if live.mine(shown):
-            shown.stop()
-        launch(shown.configs[0])
+        relaunch(shown, shown.configs[0])
+
+
+def relaunch(shown: jobs.Job | None, config: Config) -> None:
+    """Submits a job in the place of another; the second click of a double click leaves the new one alone."""
+    if launch(config) and live.mine(shown):
+        shown.stop()
 
 
 def step() -> None:
@@ -249,9 +254,7 @@ def _offer(limit: verdict.Ceiling | None) -> None:
     )
     if st.button(text, key="safe", disabled=limit is None, help=help_, width="stretch") and limit:
         controls.put("learning_rate", OPTIMIZERS["sgd"].settings()["learning_rate"], limit.safe)
-        if live.mine(shown := job()):
-            shown.stop()
-        launch(controls.config())
+        relaunch(job(), controls.config())
         st.rerun()
 
 

@@ -452,6 +452,24 @@ def test_a_hand_that_is_quicker_than_the_rivals_cards_does_no_harm() -> None:
     assert at.button(key="w_rival1_out").disabled, "two rivals stay"
 
 
+@pytest.mark.parametrize("key", ["restart", "safe"])
+def test_the_second_click_of_a_double_click_leaves_the_run_of_the_first_alone(
+    key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_live, "DOUBLE", 30.0)
+    at = opened(learning_rate="0.1", speed="slow", run="1")
+    until(lambda: job_of(at).training is not None)
+    first = job_of(at)
+    at.run()
+    at.session_state["launched"] = ((), -100.0)
+    at.button(key=key).click().run()
+    second = job_of(at)
+    at.button(key=key).click().run()
+    assert job_of(at) is second
+    assert (first.over, second.over) == (True, False)
+    second.stop()
+
+
 def test_the_least_learning_rate_is_halved_nowhere() -> None:
     at = opened(learning_rate="1e-08", speed="slow", run="1")
     until(lambda: job_of(at).training is not None)

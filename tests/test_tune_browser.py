@@ -112,6 +112,20 @@ def test_a_double_click_on_start_starts_one_search(visitor: Visitor, address: st
     assert "8 trials" in visitor.progress()
 
 
+def test_a_double_click_shares_a_search_once(visitor: Visitor, address: str) -> None:
+    finished(visitor, address, SHORT + "&view=workers")
+    visitor.button("share_it").dblclick()
+    visitor.until(lambda: "study" in visitor.link())
+    name = visitor.link()["study"]
+    visitor.page.wait_for_timeout(1500)
+    assert visitor.link()["study"] == name
+    visitor.button("open").click()
+    visitor.page.locator(".st-key-w_open input").click()
+    options = visitor.page.locator("[role=option]")
+    visitor.until(lambda: options.count() > 0)
+    assert options.all_inner_texts() == [name]
+
+
 def test_two_visitors_search_at_once_and_each_sees_the_own(browser: Browser, address: str) -> None:
     visitors = [Visitor(browser), Visitor(browser)]
     for visitor, trials in zip(visitors, (8, 6), strict=True):

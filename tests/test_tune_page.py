@@ -442,11 +442,11 @@ def test_a_study_that_was_downloaded_is_shown_again_with_its_settings_and_may_go
     choose(at, 2)
     at.button(key="star").click().run()
     before, words = job(at).training, said(at)
-    other = opening(opened(dataset="moons", model="mlp", space="learning_rate:0.01:0.1", epochs="3"))
-    other.file_uploader(key="w_file").upload(
-        "study.db", to_bytes(before.study), "application/vnd.sqlite3"
-    ).run()
+    other = opening(opened(dataset="moons", model="mlp", epochs="100", trials="200", run="1"))
+    until_now, file = job(other), to_bytes(before.study)
+    other.file_uploader(key="w_file").upload("study.db", file, "application/vnd.sqlite3").run()
     settled(other, lambda: job(other).training.plan == before.plan and progress(other) == progress(at))
+    assert until_now.state == "stopped", "what was searched before makes room"
     assert other.session_state["words"]["epochs"] == "3"
     assert "dataset" not in other.session_state["words"]
     assert not other.error
