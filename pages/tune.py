@@ -246,7 +246,7 @@ def actions(config: Config) -> None:
     going = live.mine(shown) and not shown.over
     paused = going and shown.state == jobs.PAUSED
     what = _start_words()
-    with st.container(horizontal=True, gap="small", vertical_alignment="bottom", key="actions"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="actions"):
         st.button(
             what,
             icon=":material/play_arrow:",
