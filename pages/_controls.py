@@ -15,6 +15,7 @@ import streamlit as st
 
 from core.config import Config
 from core.registry import Choice, Flag, Interval, Setting, Widths
+from pages._live import DOUBLE
 
 DECADE = (1, 1.5, 2, 3, 5, 7)
 MOMENTA = (
@@ -142,6 +143,8 @@ def write_link(page: dict[str, Setting]) -> None:
     if st.query_params.to_dict() != now:
         st.query_params.from_dict(now)
     st.session_state["complete"] = True
+    if st.session_state.pop("toggling", False):
+        st.session_state["toggled"] = time.monotonic()
 
 
 def opened_by_link() -> bool:
@@ -152,6 +155,20 @@ def opened_by_link() -> bool:
 def touch() -> None:
     """Says that the coming run is caused by a widget; to be called in every callback."""
     st.session_state["touched"] = True
+
+
+def again(name: str) -> bool:
+    """Whether a command is the second click of a double click on the button that pauses and resumes.
+
+    By then the button may have its other meaning; the moment counts from the end of the first click's run.
+    """
+    state, now = st.session_state, time.monotonic()
+    if name not in ("pause", "resume"):
+        return False
+    if now - state.get("toggled", -DOUBLE) < DOUBLE:
+        return True
+    state["toggled"], state["toggling"] = now, True
+    return False
 
 
 def value(word: str, record: Setting) -> Any:

@@ -117,9 +117,9 @@ def _updates(new: Comparison) -> int:
 
 
 def command(name: str) -> None:
-    """Passes a command on to the job."""
+    """Passes a command on to the job; a second click within a moment is the same click."""
     controls.touch()
-    if live.mine(shown := job()):
+    if live.mine(shown := job()) and not controls.again(name):
         getattr(shown, name)()
         shown.wait()
 

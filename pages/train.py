@@ -86,7 +86,7 @@ def step() -> None:
 def command(name: str) -> None:
     """Passes a command on to the job; a second click within a moment is the same click."""
     controls.touch()
-    if (shown := job()) is not None and live.mine(shown):
+    if live.mine(shown := job()) and not controls.again(name):
         getattr(shown, name)()
         shown.wait()
 

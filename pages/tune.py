@@ -200,9 +200,9 @@ def beside() -> None:
 
 
 def command(name: str) -> None:
-    """Passes a command on to the job, and to the workers where there are any."""
+    """Passes a command on to the job and its workers; a second click within a moment is the same click."""
     controls.touch()
-    if live.mine(shown := job()):
+    if live.mine(shown := job()) and not controls.again(name):
         getattr(shown, name)()
         shown.wait()
         study.tell(search(), name)

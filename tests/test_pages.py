@@ -265,8 +265,11 @@ def test_the_buttons_do_what_they_say() -> None:
     at.button(key="pause").click().run()
     done = job.done
     assert (job.state, at.button(key="pause").label) == ("paused", "Resume")
+    at.button(key="pause").click().run()
+    assert (job.state, job.done) == ("paused", done), "that was the second click of a double click"
     at.button(key="step").click().run()
     assert job.done == done + 1
+    time.sleep(0.6)
     at.button(key="pause").click().run()
     until(lambda: job.done > done + 1)
     at.button(key="stop").click().run()
@@ -464,6 +467,8 @@ def test_the_second_click_of_a_double_click_leaves_the_run_of_the_first_alone(
     at.session_state["launched"] = ((), -100.0)
     at.button(key=key).click().run()
     second = job_of(at)
+    until(lambda: second.training is not None or second.over)
+    at.run()
     at.button(key=key).click().run()
     assert job_of(at) is second
     assert (first.over, second.over) == (True, False)
