@@ -144,7 +144,7 @@ def write_link(page: dict[str, Setting]) -> None:
         st.query_params.from_dict(now)
     st.session_state["complete"] = True
     if st.session_state.pop("toggling", False):
-        st.session_state["toggled"] = time.monotonic()
+        st.session_state["drawn"] = time.monotonic()
 
 
 def opened_by_link() -> bool:
@@ -160,12 +160,13 @@ def touch() -> None:
 def again(name: str) -> bool:
     """Whether a command is the second click of a double click on the button that pauses and resumes.
 
-    By then the button may have its other meaning; the moment counts from the end of the first click's run.
+    By then the button may have its other meaning. It came within the moment of a double click, or waited while
+    the first click's page was drawn and is heard as soon as that is done.
     """
     state, now = st.session_state, time.monotonic()
     if name not in ("pause", "resume"):
         return False
-    if now - state.get("toggled", -DOUBLE) < DOUBLE:
+    if now - state.get("toggled", -DOUBLE) < DOUBLE or now - state.get("drawn", -DOUBLE) < DOUBLE / 2:
         return True
     state["toggled"], state["toggling"] = now, True
     return False

@@ -100,6 +100,7 @@ def test_charts_are_mounted_once_whatever_is_done_to_a_run(visitor: Visitor, add
     visitor.until(lambda: visitor.link().get("learning_rate") == "0.2")
     visitor.button("pause").click()
     visitor.until(lambda: "Paused" in visitor.progress())
+    page.wait_for_timeout(1000)  # sooner it would be a double click
     visitor.button("pause").click()
     visitor.until(lambda: visitor.update() > at + 200)
     visitor.button("stop").click()
