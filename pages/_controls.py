@@ -160,8 +160,8 @@ def touch() -> None:
 def again(name: str) -> bool:
     """Whether a command is the second click of a double click on the button that pauses and resumes.
 
-    By then the button may have its other meaning. It came within the moment of a double click, or waited while
-    the first click's page was drawn and is heard as soon as that is done.
+    By then the button may have its other meaning. It came within the moment of a double click, or waited
+    while the first click's page was drawn and is heard as soon as that is done.
     """
     state, now = st.session_state, time.monotonic()
     if name not in ("pause", "resume"):

@@ -17,7 +17,8 @@ from optuna.trial import TrialState, create_trial
 
 from core.registry import UnknownName
 from core.search import sampler as module
-from core.search.process import best_value, expected_improvement, fit, lattice, propose
+from core.search.acquisition import best_value, expected_improvement, lattice, propose
+from core.search.process import fit
 from core.search.sampler import (
     ASKING,
     BayesianSampler,

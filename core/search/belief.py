@@ -9,8 +9,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.optimizers import SGD, Momentum, Nesterov
+from core.search.acquisition import best_value, expected_improvement
 from core.search.plan import Plan
-from core.search.process import Process, best_value, expected_improvement, fit
+from core.search.process import Process, fit
 from core.search.sampler import noise_of
 from core.search.space import Range
 from core.search.trials import told

@@ -22,7 +22,8 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from core.registry import UnknownName, unknown
-from core.search.process import Process, fit, propose
+from core.search.acquisition import propose
+from core.search.process import Process, fit
 
 Array = NDArray[np.float64]
 Space = Mapping[str, BaseDistribution]
