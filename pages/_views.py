@@ -58,7 +58,7 @@ def maps(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
         with place:
             _surface(kind, [drawn.cells(kind, seen, plan, axes), marks, limit], axes)
     with places[3]:
-        _truth(found, pair, axes, [marks, limit], shown.get("truth"))
+        _truth(found, pair, axes, seen, [marks, limit], shown.get("truth"))
     _offer(found, held, axes)
     others = [f"{parameter(w)} {v:.4g}" for w, v in held.items() if w not in pair]
     at = f" The rest is held where the best trial has it: {', '.join(others)}." if others else ""
@@ -160,14 +160,17 @@ def _truth(
     found: Any,
     pair: tuple[str, str],
     axes: tuple[Range, Range],
+    seen: belief.Surface,
     parts: list[pd.DataFrame],
     job: jobs.Job | None,
 ) -> None:
+    """The map of real runs; where they are not trained, grey cells on the model's own axes."""
     made = job.training if job and job.subject == (found, pair) else None
-    cells = []
-    if made is not None:
-        cells = [drawn.grid(made.x, made.y, drawn.logs(made.scores, found.plan), axes)]
-    _surface("truth", [*cells, *parts], axes)
+    if made is None:
+        cells = drawn.grid(seen.x, seen.y, seen.mean * float("nan"), axes)
+    else:
+        cells = drawn.grid(made.x, made.y, drawn.logs(made.scores, found.plan), axes)
+    _surface("truth", [cells, *parts], axes)
     if job is not None and job.subject == (found, pair) and job.reason:
         st.caption(job.reason)
 
@@ -196,10 +199,11 @@ def slices(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
 
 def parallel(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
     """Every trial as a line over its numbers; drag along an axis to pick some."""
-    table, axes = drawn.parallel(frame, found.plan, study.best(found, frame))
+    table = drawn.parallel(frame, found.plan, study.best(found, frame))
+    names = (*map(parameter, found.plan.space.words), "loss")
     st.vega_lite_chart(
         table,
-        charts.parallel_spec(axes),
+        charts.parallel_spec(names),
         key="parallel",
         height=320,
         alt="Each trial as a line over its numbers.",

@@ -27,8 +27,7 @@ from tests.test_charts import made, parts, read
 RATE, REST, PLAIN = ("learning rate", "log"), ("momentum", "rest"), ('dampening\'s "d"', "linear")
 KINDS = ("belief", "uncertainty", "improvement", "truth")
 N = float("nan")
-TICKS = ("a", "b", "c", "d", "e")
-AXES = (("learning rate", TICKS), ("momentum", TICKS), ("the 'loss'", TICKS))
+NAMES = ("learning rate", "momentum", "the 'loss'")
 ALONE = tuple(name for name in charts.HISTORY_COLUMNS if name not in ("random_best", "grid_best"))
 SPECS = {
     "history": (lambda: charts.history_spec(), ALONE),
@@ -37,7 +36,7 @@ SPECS = {
     **{name: (partial(charts.surface_spec, name, RATE, REST), charts.SURFACE_COLUMNS) for name in KINDS},
     "slice": (lambda: charts.slice_spec(REST), charts.SLICE_COLUMNS),
     "slice_linear": (lambda: charts.slice_spec(PLAIN, y_title="MSE"), charts.SLICE_COLUMNS),
-    "parallel": (lambda: charts.parallel_spec(AXES), charts.parallel_columns(2)),
+    "parallel": (lambda: charts.parallel_spec(NAMES), charts.parallel_columns(2)),
     "importance": (lambda: charts.importance_spec(("a", "b's")), charts.IMPORTANCE_COLUMNS),
     "chance": (lambda: charts.chance_spec(), charts.CHANCE_COLUMNS),
     "timeline": (lambda: charts.timeline_spec(), charts.TIMELINE_COLUMNS),
@@ -166,15 +165,13 @@ def test_of_learning_curves_only_those_that_go_on_are_dashed():
 
 
 def test_a_trial_that_diverged_ends_above_the_labels_and_inside_the_chart(blank):
-    spec = charts.parallel_spec(AXES)
+    spec = charts.parallel_spec(NAMES)
     (end,) = [entry["calculate"] for entry in spec_transforms(spec) if entry.get("as") == "end"]
     rows = [{"lost": lost, "p_loss": 0.3} for lost in (0, 1)]
     held, above = blank.evaluate(f"rows => rows.map(datum => {end})", rows)
     scales = [entry["scale"] for entry in parts(spec, "y") if isinstance(entry, dict) and "scale" in entry]
     tops = {scale["domain"][1] for scale in scales}
-    labels = [axis["values"] for axis in parts(spec, "axis") if axis and axis.get("orient") == "left"]
     assert held == 0.3
-    assert {max(values) for values in labels} == {1}
     assert 1.05 < above < min(tops)
 
 
@@ -219,10 +216,9 @@ def test_each_map_says_what_it_shows_and_takes_the_page_theme(kind):
             "scale must be one of log, ",
         ),
         (lambda: charts.slice_spec(("a", "")), "scale must be one of log, linear, rest, got ''."),
-        (lambda: charts.parallel_spec(AXES[:1]), "axes must be at least one parameter and the loss, got 1."),
         (
-            lambda: charts.parallel_spec((*AXES, ("batch", ("1", "2")))),
-            "axes must have five labels each, got other numbers for batch.",
+            lambda: charts.parallel_spec(NAMES[:1]),
+            "names must be those of at least one parameter and the loss, got 1.",
         ),
     ],
 )
@@ -357,6 +353,7 @@ def tables() -> dict[str, pd.DataFrame]:
         | {"words": "w", "p0": PLACES[k, 0], "p1": PLACES[k, 1], "p_loss": N if LOST[k] else PLACES[k, 2]}
         for k in range(TRIALS)
     ]
+    parallel += [{"ruler": k, "place": k / 2, "label": f"tick {k}"} for k in range(3)]
     curves = [
         {"trial": k, "epoch": e, "loss": 600 * (100.0**e if k == 4 else 0.5**e), "look": k % 4}
         for k in range(5)
@@ -375,11 +372,11 @@ import json, sys
 sys.path.insert(0, {root!r})
 import pandas as pd, streamlit as st
 from core import charts
-axes = {axes!r}
+names = {names!r}
 drawn = {{
     "history": (charts.history_spec(True), "trial"),
     "surface": (charts.surface_spec("belief", {rate!r}, {rest!r}), "cell"),
-    "parallel": (charts.parallel_spec(axes), "brush"),
+    "parallel": (charts.parallel_spec(names), "brush"),
     "curves": (charts.trial_curves_spec(), None),
 }}
 for name, (spec, mode) in drawn.items():
@@ -416,7 +413,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("charts")
     for name, table in tables().items():
         (folder / f"{name}.json").write_text(table.to_json(orient="records"))
-    script = PAGE.format(root=str(ROOT), folder=str(folder), axes=AXES, rate=RATE, rest=REST)
+    script = PAGE.format(root=str(ROOT), folder=str(folder), names=NAMES, rate=RATE, rest=REST)
     (folder / "page.py").write_text(script)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -540,6 +537,18 @@ def test_the_brush_fades_exactly_the_trials_outside_it(visitor, first, last, low
     assert [opacity == 1 for opacity in strands] == inside[~np.array(LOST)].tolist()
     lost = opacities(visitor, "path[stroke-width='0.8']")
     assert [opacity == 0.5 for opacity in lost] == inside[LOST].tolist()
+
+
+def test_a_tick_stands_at_its_place_on_the_outer_side_of_its_axis(visitor):
+    frame = visitor.page.locator(".st-key-parallel svg .background").first.bounding_box()
+    columns = visitor.page.locator(".st-key-parallel .role-axis .role-axis-domain line")
+    across = sorted({columns.nth(k).bounding_box()["x"] for k in range(columns.count())})
+    for k in range(3):
+        box = visitor.page.locator(".st-key-parallel svg text", has_text=f"tick {k}").bounding_box()
+        middle = frame["y"] + frame["height"] * (1.14 - k / 2) / 1.17
+        assert box["y"] + box["height"] / 2 == pytest.approx(middle, abs=3)
+        gap = box["x"] - across[k] if k == 2 else across[k] - box["x"] - box["width"]
+        assert gap == pytest.approx(6, abs=2)
 
 
 def opacities(visitor: Visitor, marks: str) -> list[float]:

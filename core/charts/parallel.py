@@ -14,11 +14,12 @@ _ABOVE = 1.1  # where a trial that diverged meets the axis of the loss, whose la
 
 def parallel_columns(parameters: int) -> tuple[str, ...]:
     """The columns of the table that parallel_spec draws, for so many parameters."""
-    return ("trial", "loss", "lost", "best", "words", "p_loss", *(f"p{j}" for j in range(parameters)))
+    places = (f"p{j}" for j in range(parameters))
+    return ("trial", "loss", "lost", "best", "words", "p_loss", *places, "ruler", "place", "label")
 
 
 @cache
-def parallel_spec(axes: tuple[tuple[str, tuple[str, ...]], ...]) -> Spec:
+def parallel_spec(names: tuple[str, ...]) -> Spec:
     """Each trial as a line across one axis for each parameter, to its loss on the last axis.
 
     Bright is a low loss, the best is thick and orange; a trial that diverged ends in an ✕ above the
@@ -27,23 +28,21 @@ def parallel_spec(axes: tuple[tuple[str, tuple[str, ...]], ...]) -> Spec:
 
     Columns (parallel_columns): `trial`, `loss`, `words`: the setting, a text; `lost`: 1 where it diverged;
     `best`: 1 for the best; `p0` and so on: the place on each parameter's axis, in [0, 1]; `p_loss`: the place
-    on the last one, low for a low loss. The table may be empty.
+    on the last one, low for a low loss. For a tick, in a row of its own, `ruler`: the axis, counted from 0;
+    `place`: where on it, in [0, 1]; `label`: its words. The table may be empty.
 
     Args:
-        axes: Title and five tick labels, from bottom to top, of each parameter, then of the loss.
+        names: Of each parameter's axis, then of the loss's.
 
     Raises:
-        ValueError: There are fewer than two axes, or one has not five labels.
+        ValueError: There are fewer than two names.
     """
-    if len(axes) < 2:
-        raise ValueError(f"axes must be at least one parameter and the loss, got {len(axes)}.")
-    if bad := [name for name, labels in axes if len(labels) != 5]:
-        raise ValueError(f"axes must have five labels each, got other numbers for {', '.join(bad)}.")
-    names, labels = tuple(name for name, _ in axes), [row for _, row in axes]
-    columns: list[Any] = [*(f"p{j}" for j in range(len(axes) - 1)), "end"]
-    rulers = (_ruler(j, row, j == len(names) - 1) for j, row in enumerate(labels))
+    if len(names) < 2:
+        raise ValueError(f"names must be those of at least one parameter and the loss, got {len(names)}.")
+    columns: list[Any] = [*(f"p{j}" for j in range(len(names) - 1)), "end"]
+    rulers = (_ruler(j) for j in range(len(names)))
     chart = (
-        alt.layer(*_strands(names, columns), *_ends(names), *rulers)
+        alt.layer(*rulers, *_strands(names, columns), *_ends(names), *_ticks(names))
         .transform_calculate(end=f"datum.lost == 1 ? {_ABOVE} : datum.p_loss")
         .resolve_scale(y="independent")
     )
@@ -71,23 +70,27 @@ def _across(names: tuple[str, ...]) -> alt.X:
     return alt.X("axis:Q", title=None, scale=scale, axis=shown)
 
 
-def _ruler(j: int, labels: tuple[str, ...], last: bool) -> Any:
-    """One axis with its five labels on the side without lines; nothing is drawn along it here."""
-    place = f"scale('x', {j})"
-    side = (
-        {"orient": "right", "offset": alt.expr(f"{place} - width")}
-        if last
-        else {"orient": "left", "offset": alt.expr(f"-{place}")}
-    )
-    shown = axis(
-        values=[0, 0.25, 0.5, 0.75, 1],
-        labelExpr=naming(labels).replace("datum.value", "round(datum.value * 4)"),
-        domain=True,
-        grid=False,
-        zindex=1,
-        **side,
-    )
+def _ruler(j: int) -> Any:
+    """The line of one axis; nothing is drawn along it here."""
+    shown = axis(values=[], domain=True, grid=False, orient="left", offset=alt.expr(f"-scale('x', {j})"))
     return alt.Chart().transform_filter("false").mark_point(tooltip=None).encode(y=_height(axis=shown))
+
+
+def _ticks(names: tuple[str, ...]) -> list[Any]:
+    """The words of the ticks, on the side of their axis that has no lines."""
+    last = len(names) - 1
+    sides: list[tuple[str, dict[str, Any]]] = [
+        (f"datum.ruler < {last}", {"align": "right", "dx": -6}),
+        (f"datum.ruler == {last}", {"align": "left", "dx": 6}),
+    ]
+    return [
+        alt.Chart()
+        .transform_filter(f"isValid(datum.ruler) && {side}")
+        .transform_calculate(axis="datum.ruler", at="datum.place")
+        .mark_text(color=GREY, fontWeight=600, baseline="middle", tooltip=None, **look)
+        .encode(x=_across(names), y=_height(axis=None), text="label:N")
+        for side, look in sides
+    ]
 
 
 def _strands(names: tuple[str, ...], columns: list[Any]) -> list[Any]:

@@ -199,31 +199,48 @@ def sliced(
     return pd.concat([band, dots, top], ignore_index=True).reindex(columns=columns).astype("float32")
 
 
-def parallel(
-    frame: pd.DataFrame, plan: Plan, best: int | None
-) -> tuple[pd.DataFrame, tuple[tuple[str, tuple[str, ...]], ...]]:
-    """Every trial as a line over its numbers and its loss; and the axes: title and five labels of each."""
+def parallel(frame: pd.DataFrame, plan: Plan, best: int | None) -> pd.DataFrame:
+    """Every trial as a line over its numbers and its loss; and the ticks of each axis, the loss's last."""
     ended = frame[frame["score"].notna()]
     table = pd.DataFrame({"trial": ended["number"] + 1.0, "best": (ended["number"] == best) * 1.0})
-    axes = []
-    fifths = np.linspace(0, 1, 5)
     for k, r in enumerate(plan.space.ranges):
         table[f"p{k}"] = [r.unit(v) for v in ended[r.word]]
-        axes.append((r.word.replace("_", " "), tuple(map(_short, places(r, fifths)))))
     score = ended["score"].to_numpy(float)
     table["lost"] = (ended["state"] == DIVERGED).to_numpy(float)
     table["loss"] = losses(score, plan)
     low, high = (float(score.min()), float(score.max())) if len(score) else (0.0, 1.0)
-    width = high - low or 1.0
-    table["p_loss"] = (score - low) / width
-    axes.append(("loss", tuple(map(_short, losses(low + width * fifths, plan)))))
+    least, most = losses(np.array([low, high if high - low > 1e-6 else low + 1.0]), plan)
+    judge = Range("loss", float(least), float(most), "linear" if plan.exact else "log")
+    table["p_loss"] = [judge.unit(v) for v in table["loss"]]
     table = table.astype("float32")
     table["words"] = [setting(row, plan.space.words) for _, row in ended.iterrows()]
-    return table, tuple(axes)
+    ticks = [
+        {"ruler": float(k), "place": r.unit(value), "label": f"{value:.4g}"}
+        for k, r in enumerate((*plan.space.ranges, judge))
+        for value in round_values(r)
+    ]
+    return pd.concat([table, pd.DataFrame(ticks)], ignore_index=True)
 
 
-def _short(value: float) -> str:
-    return f"{float(f'{value:.2g}'):g}"
+def round_values(r: Range) -> list[float]:
+    """Three to six round values between the ends of a range; five at even steps where there are no such."""
+    if r.scale == "rest":
+        choices = [[0.0, 0.5, *(1.0 - 10.0**-k for k in range(1, 9))]]
+    elif r.scale == "log":
+        tens = 10.0 ** np.arange(np.floor(np.log10(r.low)), np.log10(r.high) + 1.0)
+        digits = (1, 2, 5), (1, 3), (1,), (1, 2, 3, 5, 7)
+        rows = [np.outer(tens, row).ravel() for row in digits]
+        choices = [list(row) for row in (*rows, *(tens[::step] for step in (2, 3, 5)))]
+    else:
+        unit = 10.0 ** np.floor(np.log10(r.high - r.low))
+        steps = unit * np.array([0.2, 0.5, 1.0, 2.0, 5.0])
+        choices = [list(step * np.arange(np.ceil(r.low / step), r.high / step + 1.0)) for step in steps]
+    slack = 1e-9 * (r.high - r.low)
+    for choice in choices:
+        inside = [float(v) for v in choice if r.low - slack <= v <= r.high + slack]
+        if 3 <= len(inside) <= 6:
+            return inside
+    return [float(v) for v in places(r, np.linspace(0, 1, 5))]
 
 
 def chance(table: pd.DataFrame, plan: Plan, budget: int, found: float) -> pd.DataFrame:
