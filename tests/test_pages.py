@@ -244,6 +244,19 @@ def test_a_learning_rate_moved_mid_run_reaches_the_run_and_marks_the_curve() -> 
     assert job_of(at) is job
 
 
+def test_a_second_click_that_waited_for_a_slow_page_is_one_with_the_first_and_a_later_one_is_not() -> None:
+    at = opened(speed="slow", epochs="500", run="1")
+    job = job_of(at)
+    at.button(key="pause").click().run()
+    time.sleep(0.6)
+    at.session_state["drawn"] = time.monotonic()  # as if the page had taken so long
+    at.button(key="pause").click().run()
+    assert job.state == "paused"
+    time.sleep(0.3)
+    at.button(key="pause").click().run()
+    until(lambda: job.state == "running")
+
+
 def test_the_buttons_do_what_they_say() -> None:
     at = opened(speed="slow", epochs="500")
     assert [at.button(key=key).disabled for key in ("start", "pause", "stop", "restart")] == [

@@ -322,6 +322,9 @@ def test_why_random_and_grid_or_the_truth_ended_early_is_said() -> None:
 
 def test_the_truth_is_trained_and_drawn_beside_the_belief() -> None:
     at = finished(epochs="2", seeds="1")
+    blank, ends = table(at, 5).dropna(subset=["x1"]), ["x1", "x2", "y1", "y2"]
+    assert blank["value"].isna().all()
+    assert blank[ends].agg(["min", "max"]).equals(table(at, 2)[ends].agg(["min", "max"]))
     at.button(key="truth").click().run()
     settled(at, lambda: job(at, "truth").over)
     at.run()
