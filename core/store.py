@@ -242,8 +242,13 @@ def open_storage(
         patience: Seconds for which it is waited for when it is lost later on.
 
     Raises:
-        BadStorage: It cannot be used.
+        BadStorage: It cannot be used, or a worker would be given up between two signs of life.
     """
+    if not 0 < beat < grace:
+        raise BadStorage(
+            "The seconds between two signs of life must be above 0 and fewer than those without one after "
+            f"which a trial is given up, got {beat} and {grace}."
+        )
     parsed = _parsed(url)
     if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
         raise BadStorage("A SQLite database in memory cannot be shared: name a file, as sqlite:///lab.db.")

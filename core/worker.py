@@ -1,4 +1,4 @@
-"""Works on a study from any machine: python -m core.worker --study NAME.
+"""Works on a study from any machine: python -m core.worker --study=NAME.
 
 The database is named by MOMENTUM_LAB_DB, or by --storage, which other users of the machine can read in the
 list of processes, with the password in it. Ends by itself when enough trials have ended, or when the page
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import shlex
 import signal
 import subprocess
 import sys
@@ -62,7 +63,7 @@ class Stopping:
 
 def command(study: str) -> str:
     """What to type on any machine so that it works on a study; the database comes from MOMENTUM_LAB_DB."""
-    return f"python -m core.worker --study {study}"
+    return shlex.join(["python", "-m", "core.worker", f"--study={study}"])
 
 
 def start(study: str) -> subprocess.Popen[bytes]:
@@ -71,7 +72,7 @@ def start(study: str) -> subprocess.Popen[bytes]:
     Raises:
         OSError: No process could be started.
     """
-    words = [sys.executable, "-m", "core.worker", "--study", study]
+    words = [sys.executable, "-m", "core.worker", f"--study={study}"]
     worker = subprocess.Popen(words, cwd=Path(__file__).parents[1], stdout=subprocess.DEVNULL)
     atexit.register(_end, worker)
     return worker

@@ -14,6 +14,7 @@ from pages import _controls as controls
 from pages import _live as live
 
 LARGEST = 10  # MB
+NO_DATABASE = "Studies in a database are opened by the app on your own machine, not by this hosted demo."
 
 
 def choices() -> None:
@@ -64,7 +65,11 @@ def _picked() -> None:
 
 
 def study(name: str) -> None:
-    """Looks on at a study in the database."""
+    """Looks on at a study in the database of this machine; not on the hosted demo, where it is not theirs."""
+    if jobs.limits() == jobs.HOSTED:
+        st.session_state["wrong"] = [NO_DATABASE]
+        controls.words().pop("study", None)
+        return
     from core.search.watched import watched
 
     follow(lambda: watched(default_url(), name))

@@ -21,19 +21,22 @@ from pages import _live as live
 from pages import _study
 from pages._study import parameter
 
+PLANNED = "sobol", "grid"  # samplers whose settings are all queued beforehand
+
 
 def trials(found: Any, frame: pd.DataFrame) -> None:
     """The table; below it one trial and a form for a setting of one's own."""
     st.dataframe(_table(found, frame), hide_index=True, height=260, width="stretch")
+    ours = live.mine(_job())
     numbers = [int(n) for n in frame["number"]]
     top = _study.best(found, frame)
     now = st.session_state.get("trial")
     now = now if now in numbers else (top if top is not None else numbers[-1])
     left, right = st.columns(2, gap="medium")
     with left:
-        _one(found, frame, numbers, now)
+        _one(found, frame, numbers, now, ours)
     with right:
-        _by_hand(found, now)
+        _by_hand(found, now, ours)
 
 
 def _table(found: Any, frame: pd.DataFrame) -> pd.DataFrame:
@@ -61,22 +64,42 @@ def _state(row: Any) -> str:
     return f"diverged on {row.diverged} of {len(row.scores)}" if row.state == kept.DIVERGED else row.state
 
 
-def _one(found: Any, frame: pd.DataFrame, numbers: list[int], now: int) -> None:
-    """One trial: its mark, and where it can go."""
+def _job() -> Any:
+    """The job of the search that is shown."""
+    return live.manager().get(controls.words().get("tune", ""))
+
+
+def _one(found: Any, frame: pd.DataFrame, numbers: list[int], now: int, ours: bool) -> None:
+    """One trial: its mark, which only the search's owner sets, and where it can go."""
     controls.show("w_trial", now)
     st.selectbox("Trial", numbers, key="w_trial", format_func=lambda n: f"Trial {n + 1}", on_change=_pick)
     row = frame[frame["number"] == now].iloc[0]
     controls.show("w_note", row["note"])
-    st.text_input("Note", key="w_note", on_change=_note, args=(found, now, bool(row["star"])), max_chars=500)
+    st.text_input(
+        "Note",
+        key="w_note",
+        on_change=_note,
+        args=(found, now, bool(row["star"])),
+        max_chars=500,
+        disabled=not ours,
+    )
     with st.container(horizontal=True, gap="small"):
         star = "Unstar" if row["star"] else "Star"
-        st.button(star, icon=":material/star:", key="star", on_click=_star, args=(found, now, row))
+        st.button(
+            star,
+            icon=":material/star:",
+            key="star",
+            on_click=_star,
+            args=(found, now, row),
+            disabled=not ours,
+        )
         st.button(
             "Queue again",
             icon=":material/replay:",
             key="again",
             on_click=enqueue,
             args=(found, {word: float(row[word]) for word in found.plan.space.words}),
+            disabled=not ours,
         )
         st.button(
             "Copy",
@@ -115,11 +138,12 @@ def _pick() -> None:
 
 def _star(found: Any, number: int, row: Any) -> None:
     controls.touch()
-    kept.set_mark(found.study, number, not row["star"], row["note"])
+    if live.mine(_job()):
+        kept.set_mark(found.study, number, not row["star"], row["note"])
 
 
 def _note(found: Any, number: int, star: bool) -> None:
-    if (note := controls.heard("w_note")) is not None:
+    if (note := controls.heard("w_note")) is not None and live.mine(_job()):
         kept.set_mark(found.study, number, star, note)
 
 
@@ -128,19 +152,20 @@ def _copy(found: Any, number: int) -> None:
     st.session_state["hand"] = found.values(number)
 
 
-def _by_hand(found: Any, now: int) -> None:
+def _by_hand(found: Any, now: int, ours: bool) -> None:
     """A form for a setting of one's own."""
+    when = "after those that are queued" if found.plan.sampler in PLANNED else "next and teaches the model"
     held = st.session_state.get("hand", {})
     start = found.values(now)
     with st.form("by-hand", border=True):
-        st.caption("A setting of your own: it is tried next and teaches the model.")
+        st.caption(f"A setting of your own: it is tried {when}.")
         given = {}
         for cell, r in zip(st.columns(len(found.plan.space.ranges)), found.plan.space.ranges, strict=True):
             value = float(held.get(r.word, start[r.word]))
             given[r.word] = cell.number_input(
                 parameter(r.word), value=value, format="%g", step=None, key=f"hand_{r.word}_{value:g}"
             )
-        if st.form_submit_button("Queue it", icon=":material/add:"):
+        if st.form_submit_button("Queue it", icon=":material/add:", disabled=not ours):
             enqueue(found, given)
             st.rerun()
 
@@ -148,7 +173,7 @@ def _by_hand(found: Any, now: int) -> None:
 def enqueue(found: Any, values: dict[str, float]) -> None:
     """Queues a setting; a search that has ended goes on for it."""
     controls.touch()
-    job = live.manager().get(controls.words().get("tune", ""))
+    job = _job()
     if not live.mine(job):
         return
     tidy = {

@@ -331,9 +331,7 @@ def panel() -> None:
     st.progress(study.fraction(shown), text=_progress(shown))
     with st.container(key="verdict"):
         words, use = st.columns([5, 1], vertical_alignment="top")
-        words.markdown(
-            study.verdict(shown, frame) if shown else "Press Start: 20 settings are tried, 4 runs each."
-        )
+        words.markdown(study.verdict(shown, frame) if shown else _before())
         with use:
             study.use(found, frame, wider if live.mine(shown) and not _other(shown) else None)
     left, right = st.columns([3, 2])
@@ -343,6 +341,16 @@ def panel() -> None:
         study.curves(found, frame, HEIGHT)
     controls.segments("view", PAGE["view"], VIEWS.__getitem__)
     study.view(value("view"), found, frame, {word: job(word) for word in ("beside", "truth")})
+
+
+def _before() -> str:
+    """What Start would do, while there is no search yet."""
+    try:
+        asked = plan()
+    except ValueError:
+        return "Press Start once the settings hold."
+    settings = "1 setting is" if asked.trials == 1 else f"{asked.trials} settings are"
+    return f"Press Start: {settings} tried, {asked.seeds} run{'s' * (asked.seeds > 1)} each."
 
 
 def _beside() -> dict[str, pd.DataFrame]:

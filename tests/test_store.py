@@ -242,8 +242,14 @@ def test_a_trial_without_a_setting_leaves_nothing_to_retry(url: str) -> None:
     assert len(study.get_trials()) == 1
 
 
+@pytest.mark.parametrize(("beat", "grace"), [(30, 2), (5, 5), (0, 45), (-1, 45)])
+def test_a_grace_in_which_no_sign_of_life_could_come_is_refused(beat: int, grace: int, url: str) -> None:
+    with pytest.raises(BadStorage, match=f"above 0 and fewer than .*, got {beat} and {grace}"):
+        open_storage(url, beat=beat, grace=grace)
+
+
 def test_a_trial_whose_worker_died_before_its_first_heartbeat_is_failed_too(url: str) -> None:
-    storage = open_storage(url, beat=1, grace=1)
+    storage = open_storage(url, beat=1, grace=2)
     study = optuna.create_study(storage=storage)
     storage.create_new_trial(study._study_id)  # what a worker does that dies right after
     end = time.monotonic() + 30

@@ -19,7 +19,7 @@ from core.search.file import to_bytes
 from core.search.study import Search
 from core.searches import SEARCHES
 from core.store import default_url
-from pages import _live
+from pages import _live, _open
 from pages._open import _names as opening_names
 
 ROOT = Path(__file__).parents[1]
@@ -424,7 +424,7 @@ def test_a_search_is_shared_worked_on_elsewhere_and_checked_here() -> None:
     at.button(key="share_it").click().run()
     assert at.session_state["words"]["study"] == "class-7"
     settled(at, lambda: job(at).training is not None)
-    assert at.code[0].value == "python -m core.worker --study class-7"
+    assert at.code[0].value == "python -m core.worker --study=class-7"
     ended = job(at).training.ended
     assert progress(at) == f"Waiting for workers · {ended} of 18 trials"
     work(open_study(open_storage(default_url()), "class-7"))
@@ -495,6 +495,19 @@ def test_the_hosted_demo_opens_files_but_no_database(monkeypatch: pytest.MonkeyP
     at = opening(opened(epochs="3"))
     assert len(at.get("file_uploader")) == 1
     assert "w_open" not in [box.key for box in at.selectbox]
+
+
+def test_a_link_does_not_open_the_database_of_the_hosted_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = finished(view="workers")
+    at.text_input(key="w_study").set_value("private").run()
+    at.button(key="share_it").click().run()
+    assert at.session_state["words"]["study"] == "private"
+    monkeypatch.setenv("MOMENTUM_LAB_HOSTED", "1")
+    for name in ("private", "gone"):
+        other = opened(study=name, epochs="3")
+        assert [e.value for e in other.error] == [_open.NO_DATABASE]
+        assert "tune" not in other.session_state["words"]
+        assert "private" not in said(other)
 
 
 def test_a_run_that_a_panel_caused_does_not_go_back_to_what_the_address_bar_said() -> None:
@@ -571,11 +584,36 @@ def test_who_follows_a_link_to_another_s_search_cannot_command_it(monkeypatch: p
     mine = job(at)
     monkeypatch.setattr(_live, "owner", lambda: "somebody else")
     at.button(key="more").click().run()
-    at.button(key="again").click().run()
-    assert (mine.training.target, len(mine.training.table()), job(at)) == (6, 6, mine)
+    assert (mine.training.target, job(at)) == (6, mine)
+    assert all(at.button(key=key).disabled for key in ("star", "again"))
+    assert at.text_input(key="w_note").disabled
     pick(at, "workers")
     at.button(key="share_it").click().run()
     assert (job(at), "study" in at.session_state["words"]) == (mine, False)
+
+
+@pytest.mark.parametrize("act", ["star", "again", "note"])
+def test_a_search_is_starred_added_to_and_annotated_by_its_owner_alone(
+    act: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The act comes from a page that was drawn while the search was this visitor's."""
+    at = finished(view="trials")
+    monkeypatch.setattr(_live, "owner", lambda: "somebody else")
+    (at.text_input(key="w_note").set_value("x") if act == "note" else at.button(key=act).click()).run()
+    frame = job(at).training.table()
+    assert len(frame) == 6
+    assert not frame["star"].any()
+    assert (frame["note"] == "").all()
+
+
+def test_before_a_search_the_page_says_what_start_would_do() -> None:
+    assert "Press Start: 7 settings are tried, 1 run each." in said(opened(trials="7", seeds="1"))
+    assert "Press Start: 1 setting is tried, 3 runs each." in said(opened(trials="1", seeds="3"))
+
+
+def test_who_queues_a_setting_is_told_when_it_is_tried() -> None:
+    assert "it is tried next" in said(finished(view="trials"))
+    assert "it is tried after those that are queued" in said(finished(view="trials", sampler="sobol"))
 
 
 @pytest.mark.parametrize("key", ["pause", "stop"])
