@@ -11,6 +11,7 @@ from core import charts, jobs, worker
 from core.registry import Word
 from core.search import drawn
 from core.search import trials as kept
+from core.search.presence import STOPPED
 from core.search.shared import stop_worker
 from core.search.watched import SILENT, Watched, share
 from core.store import VARIABLE, default_url, shown
@@ -120,7 +121,12 @@ def _orders(found: Watched) -> None:
             )
         else:
             st.button(
-                "Stop all", icon=":material/stop:", key="workers_stop", on_click=_stop, args=(found, True)
+                "Stop all",
+                icon=":material/stop:",
+                key="workers_stop",
+                on_click=_stop,
+                args=(found, True),
+                disabled=not found.searching,
             )
         alive = found.alive
         with st.popover("Stop one", icon=":material/stop_circle:", disabled=not alive):
@@ -135,7 +141,10 @@ def _table(known: pd.DataFrame) -> pd.DataFrame:
             "State": known["state"],
             "Trials": known["trials"],
             "Given up": known["failed"],
-            "Seen": [f"{seconds:.0f} s ago" for seconds in known["seen"]],
+            "Seen": [
+                "–" if state == STOPPED else f"{seconds:.0f} s ago"
+                for state, seconds in zip(known["state"], known["seen"], strict=True)
+            ],
             "Since": known["begin"].dt.strftime("%H:%M:%S UTC"),
         }
     )

@@ -430,6 +430,8 @@ def test_a_search_is_shared_worked_on_elsewhere_and_checked_here() -> None:
     work(open_study(open_storage(default_url()), "class-7"))
     settled(at, lambda: progress(at) == "Finished · 18 trials")
     assert "Take learning rate" in said(at)
+    assert at.dataframe[0].value[["State", "Seen"]].values.tolist() == [["stopped", "–"]]
+    assert at.button(key="workers_stop").disabled
     again = opened(study="class-7", view="workers")
     settled(again, lambda: progress(again) == "Finished · 18 trials")
 
