@@ -33,7 +33,7 @@ from core.search.ending import best_trials
 from core.search.objective import Outcome
 from core.search.plan import SEEDS, Plan
 from core.search.sampler import ask
-from tests.bench.tables import COARSE, FINE, MEDIUM, PROBLEMS, Table, table
+from tests.bench.tables import COARSE, PROBLEMS, RESOLUTIONS, Table, table
 
 Array = NDArray[np.float64]
 Lookup = Callable[[Mapping[str, float]], Outcome]
@@ -151,8 +151,7 @@ def results(
 ) -> Iterator[dict[str, Any]]:
     """One row for each problem, kind, repeat and method; a line about each problem on the way."""
     for problem in problems:
-        fine = COARSE if quick else FINE if problem.endswith("linear") else MEDIUM
-        cells = table(problem, fine, recompute)
+        cells = table(problem, COARSE if quick else RESOLUTIONS[problem], recompute)
         begin = time.perf_counter()
         for kind, repeat in ((kind, repeat) for repeat in repeats for kind in RIVALS):
             view = View.of(cells, kind, repeat)

@@ -48,6 +48,7 @@ class Resolution:
 
 FINE = Resolution(33, 15, (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 100), 20)
 MEDIUM = Resolution(25, 13, FINE.batches, 20)
+MANY_SEEDS = replace(MEDIUM, seeds=100)
 COARSE = Resolution(9, 5, (1, 4, 16, 100), 8)
 
 WORDS = {"optimizer": "momentum", "epochs": 10, "valid_fraction": 0.2}
@@ -56,6 +57,14 @@ PROBLEMS = {
     "diabetes-linear": Config().but(dataset="diabetes", model="linear", **WORDS),
     "boston-mlp": Config().but(dataset="boston", model="mlp", hidden=(16,), **WORDS),
     "diabetes-mlp": Config().but(dataset="diabetes", model="mlp", hidden=(16,), **WORDS),
+}
+
+
+RESOLUTIONS = {
+    "boston-linear": FINE,
+    "diabetes-linear": FINE,
+    "boston-mlp": MEDIUM,
+    "diabetes-mlp": MANY_SEEDS,  # of 20 the noise would be larger than what searches differ by
 }
 
 
