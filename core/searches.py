@@ -96,7 +96,7 @@ _add(
 _add(
     "moons-adam",
     "Two moons with Adam",
-    "Adam's rate, batch size and β₁; the border between too slow and too wild is wide.",
+    "Adam's learning rate, batch size and averaging β₁; the border between too slow and too wild is wide.",
     {"dataset": "moons", "model": "mlp", "optimizer": "adam", "epochs": "20"},
 )
 OPENING = SEARCHES["boston"]

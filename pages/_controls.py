@@ -14,6 +14,7 @@ from typing import Any
 import streamlit as st
 
 from core.config import Config
+from core.labels import label
 from core.registry import Choice, Flag, Interval, Setting, Widths
 from pages._live import DOUBLE
 
@@ -39,29 +40,6 @@ MOMENTA = (
     0.999,
     1,
 )
-LABELS = {
-    "alpha": "Averaging α",
-    "beta1": "Averaging β₁",
-    "beta2": "Averaging β₂",
-    "hidden": "Hidden layers",
-    "inputs": "Inputs",
-    "condition": "Condition number κ",
-    "valid_fraction": "Kept for validation",
-    "scale": "Standardise columns",
-    "epsilon": "Floor ε",
-    "initial_accumulator": "First accumulator",
-    "learning_rate_decay": "Decay of the learning rate",
-    "decay": "Factor at each cut",
-    "every": "Epochs between cuts",
-    "final": "Share left at the end",
-    "warmup": "Share of the run to warm up",
-    "peak": "Share of the run at the peak",
-    "ramp": "Share of the run to ramp up",
-    "momentum_start": "Momentum at the start",
-    "momentum_low": "Momentum at the peak",
-    "exact": "Exactly as the tutorial",
-    "round": "Settings at once",
-}
 STALE = 1.0  # seconds in which a widget may echo what it was told
 HEARD = 3.0  # seconds after which a browser has surely drawn what it was told
 Changed = Callable[[str, Any], None]
@@ -227,11 +205,6 @@ def heard(key: str) -> Any:
     now = time.monotonic()
     told = st.session_state.get("told", {}).get(key, [])
     return None if any(now - t < STALE and v == said for t, v in told) else said
-
-
-def label(word: str) -> str:
-    """The words on a widget."""
-    return LABELS.get(word, word.replace("_", " ").capitalize())
 
 
 def pick(

@@ -81,10 +81,14 @@ def follow(job: jobs.Job | None, draw: Callable[[], None], *beside: jobs.Job | N
         beside: Other jobs that it shows.
     """
     shown = [each for each in (job, *beside) if each is not None]
-    drawn = [each.state for each in shown]
+
+    def states() -> list[tuple[str, bool]]:
+        return [(each.state, each.training is None) for each in shown]
+
+    drawn = states()
 
     def panel() -> None:
-        if [each.state for each in shown] != drawn or st.session_state.get("touched"):
+        if states() != drawn or st.session_state.get("touched"):
             st.session_state["own"] = True  # the address bar may be behind when this panel was sent for
             st.rerun()
         draw()

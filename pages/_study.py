@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from core import charts, jobs
+from core.labels import spoken
 from core.search.plan import Plan
 from core.search.space import Space
 from pages import _controls as controls
@@ -95,17 +96,30 @@ def progress(shown: jobs.Job, other: bool) -> str:
     if found is None:
         return "Starting"
     ended, target = found.ended, found.target
-    if other:
+    if other and shown.over:
         return "These trials are of other settings than now: Start searches those of now."
+    now = " · of other settings than now, which Start would search" if other else ""
     if found.active and not found.searching:
-        return f"All {ended} trials · the best are tried again on fresh seeds"
+        return f"All {ended} trials · the best are tried again on fresh seeds{now}"
     if not getattr(found, "alive", True) and not shown.over:
-        return f"Waiting for workers · {ended} of {target} trials"
+        return f"Waiting for workers · {ended} of {target} trials{now}"
     where = f"trial {min(ended + 1, target)} of {target}, round {found.rounds[0]} of {found.rounds[1]}"
     if shown.state == jobs.RUNNING:
-        left = f" · {found.left:.0f} s left" if found.left == found.left else ""
-        return f"Searching · {where}{left}"
-    return f"Finished · {ended} trials" if not found.active else f"{shown.state.capitalize()} · {where}"
+        seconds = max(found.left, shown.left) if shown.pace and not found.shared else found.left
+        left = f" · {seconds:.0f} s left" if seconds == seconds else ""
+        return f"Searching · {where}{left}{now}"
+    return f"Finished · {ended} trials" if not found.active else f"{shown.state.capitalize()} · {where}{now}"
+
+
+def beside_progress(shown: jobs.Job, name: str) -> tuple[float, str]:
+    """How far something is that is trained beside a search, as a share and in words."""
+    share = min(1.0, shown.done / shown.steps) if shown.steps else 0.0
+    if shown.state == jobs.QUEUED and shown.position:
+        return share, f"{name} · number {shown.position} in the queue"
+    if shown.state == jobs.PAUSED:
+        return share, f"{name} · paused at {share:.0%}"
+    left = f" · {shown.left:.0f} s left" if share else ""
+    return share, f"{name} · {share:.0%}{left}"
 
 
 def verdict(shown: jobs.Job, frame: pd.DataFrame | None) -> str:
@@ -120,12 +134,13 @@ def verdict(shown: jobs.Job, frame: pd.DataFrame | None) -> str:
 
 
 def best(found: Any, frame: pd.DataFrame) -> int | None:
-    """The number of the best trial so far; None while there is none."""
-    from core.search.ending import best_trials
+    """The number of the best trial on fresh seeds; until those have run, of the lowest score, as drawn."""
+    from core.search.trials import FINISHED
 
     if found.checks:
         return int(found.checks[0].number)
-    return next(iter(best_trials(frame, found.plan)), None)
+    held = frame[frame["state"] == FINISHED]
+    return int(held.loc[held["score"].idxmin(), "number"]) if len(held) else None
 
 
 def use(found: Any, frame: pd.DataFrame | None, wider: Callable[[Space], None] | None) -> None:
@@ -230,4 +245,4 @@ def view(name: str, found: Any, frame: pd.DataFrame | None, shown: dict[str, job
 
 def parameter(word: str) -> str:
     """A number of the space in words."""
-    return controls.label(word).lower()
+    return spoken(word)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
 import streamlit as st
 
-from core import export
+from core import export, jobs
 from core.compare import Rivals
 from core.config import Config
 from core.search import drawn
@@ -22,32 +22,45 @@ from pages import _study
 from pages._study import parameter
 
 PLANNED = "sobol", "grid"  # samplers whose settings are all queued beforehand
+NO_FORM: tuple[str, int | None, dict[str, float], int] = "", None, {}, 0
+OPEN = kept.QUEUED, kept.RUNNING
 
 
 def trials(found: Any, frame: pd.DataFrame) -> None:
     """The table; below it one trial and a form for a setting of one's own."""
     st.dataframe(_table(found, frame), hide_index=True, height=260, width="stretch")
-    ours = live.mine(_job())
+    mine = ours()
     numbers = [int(n) for n in frame["number"]]
-    top = _study.best(found, frame)
-    now = st.session_state.get("trial")
-    now = now if now in numbers else (top if top is not None else numbers[-1])
+    now = _looked_at(found, frame, numbers)
     left, right = st.columns(2, gap="medium")
     with left:
-        _one(found, frame, numbers, now, ours)
+        _one(found, frame, numbers, now, mine)
     with right:
-        _by_hand(found, now, ours)
+        _by_hand(found, now, mine)
+
+
+def _looked_at(found: Any, frame: pd.DataFrame, numbers: list[int]) -> int:
+    """The trial that was picked; else the best when the view came up, whichever is the best by now."""
+    study, now = st.session_state.get("looked_at", ("", None))
+    came_up = "w_trial" not in st.session_state  # a widget that the last run did not draw is forgotten
+    if (picked := st.session_state.get("trial")) in numbers:
+        now = picked
+    elif came_up or study != found.study.study_name or now not in numbers:
+        top = _study.best(found, frame)
+        now = top if top is not None else numbers[-1]
+    st.session_state["looked_at"] = found.study.study_name, now
+    return int(now)
 
 
 def _table(found: Any, frame: pd.DataFrame) -> pd.DataFrame:
-    plan = found.plan
+    plan, rests = found.plan, _rests(found)
     shown = pd.DataFrame(
         {"Trial": frame["number"] + 1, "★": ["★" if star else "" for star in frame["star"]]}
         | {parameter(word).capitalize(): [f"{v:.4g}" for v in frame[word]] for word in plan.space.words}
         | {
             "Loss": [digits(v) if v == v else "–" for v in frame["loss"]],
             "± %": [_percent(v, plan.exact) for v in drawn.errors(frame)],
-            "State": [_state(row) for row in frame.itertuples()],
+            "State": [_state(row, rests) for row in frame.itertuples()],
             "Seconds": [f"{v:.2f}" if v == v else "–" for v in frame["seconds"]],
             "Asked": [kept.KINDS.get(kind, "") for kind in frame["kind"]],
             "Note": frame["note"],
@@ -60,8 +73,16 @@ def _percent(error: float, exact: bool) -> str:
     return "–" if exact or error != error else f"{100 * (10**error - 1):.0f}"
 
 
-def _state(row: Any) -> str:
-    return f"diverged on {row.diverged} of {len(row.scores)}" if row.state == kept.DIVERGED else row.state
+def _state(row: Any, rests: bool) -> str:
+    if row.state == kept.DIVERGED:
+        return f"diverged on {row.diverged} of {len(row.scores)}"
+    return "waiting" if row.state == kept.RUNNING and rests else str(row.state)
+
+
+def _rests(found: Any) -> bool:
+    """Whether the trials that have begun wait, since no job goes on with them."""
+    job = live.manager().at_work(found)
+    return not found.shared and (job is None or job.state != jobs.RUNNING)
 
 
 def _job() -> Any:
@@ -69,19 +90,24 @@ def _job() -> Any:
     return live.manager().get(controls.words().get("tune", ""))
 
 
-def _one(found: Any, frame: pd.DataFrame, numbers: list[int], now: int, ours: bool) -> None:
+def ours() -> bool:
+    """Whether this visitor may command the search that is shown."""
+    return live.mine(_job())
+
+
+def _one(found: Any, frame: pd.DataFrame, numbers: list[int], now: int, mine: bool) -> None:
     """One trial: its mark, which only the search's owner sets, and where it can go."""
     controls.show("w_trial", now)
     st.selectbox("Trial", numbers, key="w_trial", format_func=lambda n: f"Trial {n + 1}", on_change=_pick)
     row = frame[frame["number"] == now].iloc[0]
-    controls.show("w_note", row["note"])
+    controls.show(f"w_note_{now}", row["note"])
     st.text_input(
         "Note",
-        key="w_note",
+        key=f"w_note_{now}",
         on_change=_note,
-        args=(found, now, bool(row["star"])),
+        args=(found, now),
         max_chars=500,
-        disabled=not ours,
+        disabled=not mine,
     )
     with st.container(horizontal=True, gap="small"):
         star = "Unstar" if row["star"] else "Star"
@@ -90,8 +116,8 @@ def _one(found: Any, frame: pd.DataFrame, numbers: list[int], now: int, ours: bo
             icon=":material/star:",
             key="star",
             on_click=_star,
-            args=(found, now, row),
-            disabled=not ours,
+            args=(found, now, not row["star"]),
+            disabled=not mine,
         )
         st.button(
             "Queue again",
@@ -99,7 +125,7 @@ def _one(found: Any, frame: pd.DataFrame, numbers: list[int], now: int, ours: bo
             key="again",
             on_click=enqueue,
             args=(found, {word: float(row[word]) for word in found.plan.space.words}),
-            disabled=not ours,
+            disabled=not mine,
         )
         st.button(
             "Copy",
@@ -136,36 +162,55 @@ def _pick() -> None:
         st.session_state["trial"] = number
 
 
-def _star(found: Any, number: int, row: Any) -> None:
+def _star(found: Any, number: int, star: bool) -> None:
     controls.touch()
-    if live.mine(_job()):
-        kept.set_mark(found.study, number, not row["star"], row["note"])
+    _mark(found, number, star=star)
 
 
-def _note(found: Any, number: int, star: bool) -> None:
-    if (note := controls.heard("w_note")) is not None and live.mine(_job()):
-        kept.set_mark(found.study, number, star, note)
+def _note(found: Any, number: int) -> None:
+    if (note := controls.heard(f"w_note_{number}")) is not None:
+        _mark(found, number, note=note)
+
+
+def _mark(found: Any, number: int, **new: Any) -> None:
+    """Writes a star or a note beside a trial; the other stays as it is by now."""
+    if ours():
+        old = kept.marks(found.study).get(number, {})
+        kept.set_mark(found.study, number, **({"star": False, "note": ""} | old | new))
 
 
 def _copy(found: Any, number: int) -> None:
     controls.touch()
-    st.session_state["hand"] = found.values(number)
+    _begin(found, None, number)
 
 
-def _by_hand(found: Any, now: int, ours: bool) -> None:
-    """A form for a setting of one's own."""
+def _begin(found: Any, source: int | None, number: int) -> tuple[dict[str, float], int]:
+    """Lets the form begin anew at the values of a trial; `source` is that trial, or None for a copy."""
+    start, turn = found.values(number), st.session_state.get("hand", NO_FORM)[-1] + 1
+    st.session_state["hand"] = found.study.study_name, source, start, turn
+    return start, turn
+
+
+def _form(found: Any, now: int) -> tuple[dict[str, float], int]:
+    """Where the form begins, and how often it has begun: anew for another trial, but not after a copy."""
+    study, source, start, turn = st.session_state.get("hand", NO_FORM)
+    if study != found.study.study_name or source not in (None, now):
+        return _begin(found, now, now)
+    return start, turn
+
+
+def _by_hand(found: Any, now: int, mine: bool) -> None:
+    """A form for a setting of one's own; what is typed stays while the search goes on."""
     when = "after those that are queued" if found.plan.sampler in PLANNED else "next and teaches the model"
-    held = st.session_state.get("hand", {})
-    start = found.values(now)
+    start, turn = _form(found, now)
     with st.form("by-hand", border=True):
         st.caption(f"A setting of your own: it is tried {when}.")
         given = {}
         for cell, r in zip(st.columns(len(found.plan.space.ranges)), found.plan.space.ranges, strict=True):
-            value = float(held.get(r.word, start[r.word]))
             given[r.word] = cell.number_input(
-                parameter(r.word), value=value, format="%g", step=None, key=f"hand_{r.word}_{value:g}"
+                parameter(r.word), value=start[r.word], format="%g", step=None, key=f"hand_{r.word}_{turn}"
             )
-        if st.form_submit_button("Queue it", icon=":material/add:", disabled=not ours):
+        if st.form_submit_button("Queue it", icon=":material/add:", disabled=not mine):
             enqueue(found, given)
             st.rerun()
 
@@ -190,8 +235,24 @@ def enqueue(found: Any, values: dict[str, float]) -> None:
         st.session_state["wrong"] = [str(error)]
 
 
+def last(frame: pd.DataFrame, values: Mapping[str, float]) -> Any:
+    """The last trial of exactly this setting, as a row of the table; None when none has it or all failed."""
+    alike = (frame[list(values)] == pd.Series(values)).all(axis=1)
+    rows = frame[alike & (frame["state"] != kept.FAILED)]
+    return rows.iloc[-1] if len(rows) else None
+
+
+def enqueue_once(found: Any, values: Mapping[str, float]) -> None:
+    """Queues a setting unless exactly this one is queued or being trained."""
+    controls.touch()
+    row = last(found.table(), values)
+    if row is None or row["state"] not in OPEN:
+        enqueue(found, dict(values))
+
+
 def downloads(found: Any, number: int) -> None:
     """A setting as config and as code, the trials and the study itself, made when they are clicked."""
+    st.caption("To download")
     config = found.config(number)
     name = f"{config.dataset.name}-{config.model.name}"
     files: tuple[tuple[str, str, str, str, Callable[[], Any]], ...] = (

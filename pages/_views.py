@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -12,6 +14,7 @@ from core.search import belief, drawn, ending
 from core.search import trials as kept
 from core.search.space import Range
 from core.search.truth import Truth
+from core.sharpness import least_squares
 from pages import _controls as controls
 from pages import _live as live
 from pages import _study as study
@@ -20,6 +23,12 @@ from pages._study import judged, parameter
 
 KINDS = ("belief", "uncertainty", "improvement")
 SURFACE = 340
+TRY = 320  # pixels, for the words of two numbers
+LIMIT = "The white-edged line is the largest learning rate that holds, from the data alone."
+LOCAL = (
+    "The white-edged line is a local estimate of the largest learning rate that holds, from the curvature at "
+    "the first weights: training often holds above it."
+)
 Shown = dict[str, jobs.Job | None]
 
 
@@ -31,6 +40,8 @@ def maps(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
         st.caption("Maps are drawn over two numbers; this search has one: see Slices.")
         return
     pair = plane(plan.space.words)
+    aim = _aim(found, pair)
+    tried = _trials.last(frame, aim) if aim else None
     with st.container(horizontal=True, vertical_alignment="bottom", key="plane"):
         if len(ranges) > 2:
             for word, now in zip(("across", "up"), pair, strict=True):
@@ -41,31 +52,35 @@ def maps(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
             key="truth",
             on_click=train_truth,
             args=(found, pair),
-            help="Real runs on a grid of 25 by 15 settings, each with the seeds of the search.",
+            help="Real runs on a grid of up to 25 by 15 settings, each with the seeds of the search.",
         )
+        _offer(found, pair, aim, tried)
     axes = (ranges[pair[0]], ranges[pair[1]])
     top = study.best(found, frame)
     held = found.values(top) if top is not None else plan.space.at([0.5] * len(ranges))
     if process is None:
         st.caption("The model begins to believe something after three trials.")
         return
+    st.caption(_aimed(aim, tried))
     ahead = _following(found, frame)
-    marks = drawn.points(frame, axes, top, ahead[0] if ahead else None)
+    marks = drawn.points(frame, axes, top, ahead[0] if ahead else _queued(frame))
     limit = drawn.line(belief.limit_line(plan, held, *pair), axes)
     seen = belief.surface(process, plan, plan.space.unit(held), *pair)
     places = [place for _ in range(2) for place in st.columns(2)]
+    clicked = partial(_clicked, found, held, pair)
     for place, kind in zip(places, KINDS, strict=False):
         with place:
-            _surface(kind, [drawn.cells(kind, seen, plan, axes), marks, limit], axes)
+            _surface(kind, [drawn.cells(kind, seen, plan, axes), marks, limit], axes, clicked)
     with places[3]:
-        _truth(found, pair, axes, seen, [marks, limit], shown.get("truth"))
-    _offer(found, held, axes)
-    others = [f"{parameter(w)} {v:.4g}" for w, v in held.items() if w not in pair]
-    at = f" The rest is held where the best trial has it: {', '.join(others)}." if others else ""
-    line = " The white-edged line is the largest learning rate that holds, from the data alone." * len(
-        limit[:1]
-    )
-    st.caption(f"{_asked(frame, plan, ahead)}{at}{line}")
+        _truth(found, held, axes, seen, [marks, limit], shown.get("truth"), clicked)
+    others = _listed({w: v for w, v in held.items() if w not in pair})
+    at = f"The rest is held where the best trial has it: {others}." if others else ""
+    line = (LIMIT if least_squares(plan.config) else LOCAL) if len(limit) else ""
+    st.caption(" ".join(filter(None, [_asked(frame, plan, ahead), at, line])))
+
+
+def _listed(values: Mapping[str, float]) -> str:
+    return ", ".join(f"{parameter(word)} {value:.4g}" for word, value in values.items())
 
 
 def plane(words: tuple[str, ...]) -> tuple[str, str]:
@@ -81,8 +96,8 @@ def _taken(word: str, name: str) -> None:
 
 
 def _following(found: Any, frame: pd.DataFrame) -> Any:
-    """What would be tried next, while nothing is being tried; kept until something is."""
-    if (frame["state"] == kept.RUNNING).any() or found.shared:
+    """What would be tried next, while nothing is queued or being tried; kept until something is."""
+    if frame["state"].isin(_trials.OPEN).any() or found.shared:
         return None
     key = (found.study.study_name, len(frame), int(frame["score"].notna().sum()))
     held, ahead = st.session_state.get("following", (None, None))
@@ -90,6 +105,12 @@ def _following(found: Any, frame: pd.DataFrame) -> Any:
         ahead = kept.following(found.study, found.plan)
         st.session_state["following"] = (key, ahead)
     return ahead
+
+
+def _queued(frame: pd.DataFrame) -> Any:
+    """The setting that is queued first; None when none is."""
+    rows = frame[frame["state"] == kept.QUEUED]
+    return rows.iloc[0] if len(rows) else None
 
 
 def _asked(frame: pd.DataFrame, plan: Any, ahead: Any) -> str:
@@ -101,47 +122,73 @@ def _asked(frame: pd.DataFrame, plan: Any, ahead: Any) -> str:
     return ending.why(rows.iloc[-1], plan) if len(rows) else ""
 
 
-def _offer(found: Any, held: dict[str, float], axes: tuple[Range, Range]) -> None:
-    """Queues the setting that was clicked on a map."""
-    cell = st.session_state.get("cell")
-    known = cell is not None and cell[0] == tuple(r.word for r in axes)
-    at = dict(zip(cell[0], cell[1], strict=True)) if known else {}
-    values = {r.word: r.tidy(at.get(r.word, held[r.word])) for r in found.plan.space.ranges}
-    words = ", ".join(f"{parameter(r.word)} {values[r.word]:.4g}" for r in axes)
+def _clicked(found: Any, held: dict[str, float], pair: tuple[str, str], key: str) -> None:
+    """Keeps the setting that was clicked on a map: all its numbers, as they are at that moment."""
+    if cell := st.session_state[key].selection.get("cell"):
+        controls.touch()
+        at = held | {pair[0]: cell[0]["cx"], pair[1]: cell[0]["cy"]}
+        setting = {r.word: r.tidy(at[r.word]) for r in found.plan.space.ranges}
+        st.session_state["cell"] = found.study.study_name, pair, setting
+
+
+def _aim(found: Any, pair: tuple[str, str]) -> dict[str, float]:
+    """The setting that was clicked on these maps; empty before a click."""
+    study, words, setting = st.session_state.get("cell", ("", (), {}))
+    return setting if (study, words) == (found.study.study_name, pair) else {}
+
+
+def _offer(found: Any, pair: tuple[str, str], aim: dict[str, float], tried: Any) -> None:
+    """Queues the setting that was clicked on a map; of one width, so that nothing moves at the click."""
+    waits = tried is not None and tried["state"] in _trials.OPEN
     st.button(
-        f"Try {words}" if known else "Click a map to try a setting",
+        f"Try {_listed({word: aim[word] for word in pair})}" if aim else "Try a setting",
         icon=":material/touch_app:",
         key="try_cell",
-        on_click=_trials.enqueue,
-        args=(found, values),
-        disabled=not known,
-        help="It is queued as the next trial, the other numbers as in the best one.",
+        on_click=_trials.enqueue_once,
+        args=(found, aim),
+        disabled=not aim or waits or not _trials.ours(),
+        help="The setting that was clicked on a map is queued as the next trial, with what the maps do not "
+        "show as the best trial had it at the click.",
+        width=TRY,
+        wrap=False,
     )
 
 
-def _surface(kind: str, parts: list[pd.DataFrame], axes: tuple[Range, Range]) -> None:
+def _aimed(aim: dict[str, float], tried: Any) -> str:
+    """All numbers of the setting that was clicked, and what has become of it."""
+    if not aim:
+        return "Click a map to choose a setting to try."
+    setting = _listed(aim)
+    if tried is None:
+        return f"{setting[:1].upper()}{setting[1:]}."
+    become = {kept.QUEUED: "Queued", kept.RUNNING: "Begun"}.get(tried["state"], "Tried")
+    return f"{become} as trial {tried['number'] + 1}: {setting}."
+
+
+def _surface(
+    kind: str, parts: list[pd.DataFrame], axes: tuple[Range, Range], clicked: Callable[[str], None]
+) -> None:
     table = pd.concat(parts, ignore_index=True).reindex(columns=list(charts.SURFACE_COLUMNS))
     x, y = ((parameter(r.word), r.scale) for r in axes)
     words = "Map of what the model believes, of its uncertainty, of expected improvement, or of real runs."
-    spec = charts.surface_spec(kind, x, y)
-    event = st.vega_lite_chart(
+    key = f"map-{kind}-{axes[0].word}-{axes[1].word}"
+    st.vega_lite_chart(
         table.astype("float32"),
-        spec,
-        key=f"map-{kind}-{axes[0].word}-{axes[1].word}",
-        on_select="rerun",
+        charts.surface_spec(kind, x, y),
+        key=key,
+        on_select=partial(clicked, key),
         selection_mode=["cell"],
         height=SURFACE,
         alt=words,
     )
-    picked = event.selection.get("cell") if event else None
-    if picked and st.session_state.get("cells", {}).get(kind) != picked:
-        st.session_state.setdefault("cells", {})[kind] = picked
-        st.session_state["cell"] = (tuple(r.word for r in axes), (picked[0]["cx"], picked[0]["cy"]))
 
 
 def train_truth(found: Any, pair: tuple[str, str]) -> None:
-    """Trains the grid of real runs over two numbers."""
+    """Trains the grid of real runs over two numbers; once, however often it is asked for meanwhile."""
     controls.touch()
+    now = live.manager().get(controls.words().get("truth", ""))
+    if now is not None and not now.over and now.subject == (found, pair):
+        return
     top = study.best(found, found.table())
     if top is None:
         st.session_state["wrong"] = ["The truth is trained around the best trial, and there is none yet."]
@@ -158,20 +205,26 @@ def train_truth(found: Any, pair: tuple[str, str]) -> None:
 
 def _truth(
     found: Any,
-    pair: tuple[str, str],
+    held: dict[str, float],
     axes: tuple[Range, Range],
     seen: belief.Surface,
     parts: list[pd.DataFrame],
     job: jobs.Job | None,
+    clicked: Callable[[str], None],
 ) -> None:
-    """The map of real runs; where they are not trained, grey cells on the model's own axes."""
-    made = job.training if job and job.subject == (found, pair) else None
-    if made is None:
+    """The map of real runs; grey cells on the model's own axes where they are not trained at what is held."""
+    pair = (axes[0].word, axes[1].word)
+    job = job if job is not None and job.subject == (found, pair) else None
+    made = job.training if job else None
+    old = {w: v for w, v in made.held.items() if w not in pair and v != held[w]} if made else {}
+    if made is None or old:
         cells = drawn.grid(seen.x, seen.y, seen.mean * float("nan"), axes)
     else:
         cells = drawn.grid(made.x, made.y, drawn.logs(made.scores, found.plan), axes)
-    _surface("truth", [cells, *parts], axes)
-    if job is not None and job.subject == (found, pair) and job.reason:
+    _surface("truth", [cells, *parts], axes, clicked)
+    if old:
+        st.caption(f"The truth was trained at {_listed(old)}; it can be trained again.")
+    if job is not None and job.reason:
         st.caption(job.reason)
 
 
@@ -198,7 +251,7 @@ def slices(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
 
 
 def parallel(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
-    """Every trial as a line over its numbers; drag along an axis to pick some."""
+    """Every trial as a line over its numbers; a box across an axis picks some."""
     table = drawn.parallel(frame, found.plan, study.best(found, frame))
     names = (*map(parameter, found.plan.space.words), "loss")
     st.vega_lite_chart(
@@ -208,7 +261,7 @@ def parallel(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
         height=320,
         alt="Each trial as a line over its numbers.",
     )
-    st.caption("Drag over an axis to keep the trials that pass there; click beside it to keep all.")
+    st.caption("Draw a box across an axis to keep the trials that pass there; double-click to keep all.")
 
 
 def importances(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
@@ -241,7 +294,7 @@ def importances(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
     st.caption(
         "Total-effect Sobol shares over the whole space, from the model: the part of the variation that "
         "goes when a number is held still, its interplay with others counted in, so they may add up to more "
-        "than 1. The error bar is what the model does not know yet."
+        "than 1. The error bar is the model's own uncertainty; it is too narrow while trials are few."
     )
 
 

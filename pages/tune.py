@@ -53,7 +53,15 @@ PAGE = {
 }
 SEARCH = ("space", "trials", "seeds", "round", "sampler", "exact")
 NEW, GOING = "Start", "Going"  # what Start would do now
-ON, LONGER, MOVED = "Go on", "Go on for more", "Go on in these ranges"
+ON, LONGER, MOVED = "Go on", "More trials", "New ranges"
+STARTS = {
+    NEW: "Begins a search with the settings of now.",
+    GOING: "It is on its way.",
+    ON: "Goes on where it was stopped.",
+    LONGER: "Goes on until there are as many trials as the budget says now.",
+    MOVED: "Goes on in the ranges of now; what was tried inside them is taken over.",
+}
+BESIDE = {"beside": "Random and grid", "truth": "The truth"}  # what else is trained, and its words
 MORE = 10  # trials that one click adds to a search that has ended
 HEIGHT = 300
 
@@ -114,7 +122,7 @@ def start() -> None:
     except ValueError as error:
         st.session_state["wrong"] = [str(error)]
         return
-    if what == GOING or (what != MOVED and live.mine(shown) and not shown.over):
+    if what == GOING:
         return
     st.session_state["wrong"] = []
     if what in (ON, LONGER):
@@ -123,32 +131,47 @@ def start() -> None:
         go_on(found)
         return
     if live.mine(shown) and not shown.over:
-        command("stop")
+        shown.stop()
+        shown.wait()
+        if what == MOVED:
+            study.tell(found, "stop")
     for word in ("beside", "truth", "study"):
         controls.words().pop(word, None)
+    st.session_state.pop("trial", None)  # what was picked of the search before
     make = (lambda: found.moved(asked, MORE)) if what == MOVED else (lambda: study.new(asked))
     launch(make, asked, "tune", asked.updates)
 
 
 def intent(asked: Plan) -> str:
     """What Start does now: the words on the button."""
-    shown, found = job(), search()
-    if shown is None or found is None or not live.mine(shown):
+    shown, found, known = job(), search(), shown_plan()
+    if shown is None or known is None or not live.mine(shown):
         return NEW
-    if moved(asked, found.plan):
+    if found is not None and moved(asked, known):
         return MOVED
-    if not same(asked, found.plan):
+    if not same(asked, known):
         return NEW
     if not shown.over:
         return GOING
+    if found is None:
+        return NEW
     if asked.trials > found.target:
         return LONGER
     return ON if found.active else NEW
 
 
 def same(asked: Plan, known: Plan) -> bool:
-    """Whether a search is the one asked for, however long it is."""
-    return replace(asked, trials=known.trials) == known
+    """Whether a search is the one asked for, however long it is.
+
+    What the page has set for the numbers that are searched does not count: it is only where a search begins.
+    """
+    return _searched(replace(asked, trials=known.trials)) == _searched(known)
+
+
+def _searched(asked: Plan) -> Plan:
+    """A plan whose config has the same values for what is searched as any other."""
+    space = asked.space
+    return replace(asked, config=space.config(asked.config, space.at([0.5] * len(space.words))))
 
 
 def moved(asked: Plan, known: Plan) -> bool:
@@ -200,12 +223,22 @@ def beside() -> None:
 
 
 def command(name: str) -> None:
-    """Passes a command on to the job and its workers; a second click within a moment is the same click."""
+    """Passes a command on to all that goes on, and to the search's workers; a double click is one click."""
     controls.touch()
-    if live.mine(shown := job()) and not controls.again(name):
-        getattr(shown, name)()
-        shown.wait()
+    told = going()
+    if not told or controls.again(name):
+        return
+    for each in told:
+        getattr(each, name)()
+        each.wait()
+    if job() in told:
         study.tell(search(), name)
+
+
+def going() -> list[jobs.Job]:
+    """What goes on and is this visitor's: the search, and what is trained beside it."""
+    shown = [job(word) for word in ("tune", *BESIDE)]
+    return [each for each in shown if each is not None and live.mine(each) and not each.over]
 
 
 def take_preset() -> None:
@@ -242,18 +275,18 @@ def _preset() -> str | None:
 
 def actions(config: Config) -> None:
     """What can be done: start and steer, and what is searched."""
-    shown = job()
-    going = live.mine(shown) and not shown.over
-    paused = going and shown.state == jobs.PAUSED
-    what = _start_words()
+    shown, active, what = job(), going(), _start_words()
+    paused = bool(active) and all(each.state == jobs.PAUSED for each in active)
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="actions"):
         st.button(
-            what,
+            NEW if what == GOING else what,
             icon=":material/play_arrow:",
             type="primary",
             key="start",
             on_click=start,
-            disabled=going and what != MOVED,
+            disabled=what == GOING,
+            help=STARTS[what],
+            width=130,
         )
         st.button(
             "Resume" if paused else "Pause",
@@ -261,10 +294,10 @@ def actions(config: Config) -> None:
             key="pause",
             on_click=command,
             args=("resume" if paused else "pause",),
-            disabled=not going,
+            disabled=not active,
         )
         st.button(
-            "Stop", icon=":material/stop:", key="stop", on_click=command, args=("stop",), disabled=not going
+            "Stop", icon=":material/stop:", key="stop", on_click=command, args=("stop",), disabled=not active
         )
         st.button(
             f"{MORE} more",
@@ -316,10 +349,9 @@ def _sampled(word: str, name: str) -> None:
 
 def _start_words() -> str:
     try:
-        what = intent(plan())
+        return intent(plan())
     except ValueError:
         return NEW
-    return NEW if what == GOING else what
 
 
 def panel() -> None:
@@ -328,7 +360,7 @@ def panel() -> None:
     frame = found.table() if found else None
     if found is not None and found.pace and shown.pace and not found.searching:
         shown.set_pace(None)  # what is left is training, not looking on
-    st.progress(study.fraction(shown), text=_progress(shown))
+    st.progress(*_progress(shown))
     with st.container(key="verdict"):
         words, use = st.columns([5, 1], vertical_alignment="top")
         words.markdown(study.verdict(shown, frame) if shown else _before())
@@ -339,8 +371,11 @@ def panel() -> None:
         study.history(found, frame, _beside(), HEIGHT)
     with right:
         study.curves(found, frame, HEIGHT)
+    if name := _preset():
+        st.caption(f"**What to notice** {SEARCHES[name].look}")
     controls.segments("view", PAGE["view"], VIEWS.__getitem__)
-    study.view(value("view"), found, frame, {word: job(word) for word in ("beside", "truth")})
+    with st.container(key="view"):
+        study.view(value("view"), found, frame, {word: job(word) for word in BESIDE})
 
 
 def _before() -> str:
@@ -360,17 +395,22 @@ def _beside() -> dict[str, pd.DataFrame]:
     return {name: each.table() for name, each in other.training.searches.items()}
 
 
-def _progress(shown: jobs.Job | None) -> str:
+def _progress(shown: jobs.Job | None) -> tuple[float, str]:
+    """How far the search is; once it has ended, how far what is trained beside it is."""
     if shown is None:
-        return "Ready"
-    return study.progress(shown, _other(shown))
+        return 0.0, "Ready"
+    for word, name in BESIDE.items():
+        aside = job(word)
+        if shown.over and aside is not None and not aside.over:
+            return study.beside_progress(aside, name)
+    return study.fraction(shown), study.progress(shown, _other(shown))
 
 
 def _other(shown: jobs.Job) -> bool:
-    """Whether the search shown has ended and is of other settings than the controls say."""
+    """Whether the search shown is of other settings than the controls say."""
     try:
         known = shown_plan()
-        return shown.over and not (same(plan(), known) or moved(plan(), known))
+        return not (same(plan(), known) or moved(plan(), known))
     except ValueError:
         return False
 
@@ -385,19 +425,20 @@ def main() -> None:
         opening.study(name)
     elif "tune" not in controls.words() and not controls.opened_by_link():
         start()
-    followed = [job(word) for word in ("tune", "beside", "truth")]
+    followed = [job(word) for word in ("tune", *BESIDE)]
     for each in followed:
         if each is not None:
             live.watch(each)
     with st.sidebar:
         presets()
         problem(config, lambda word, new: None)
-    st.markdown("**Tune** · which values should I use?")
+    st.markdown(
+        "**Tune** · which values should I use? :gray[Each trial trains one setting, on a few seeds; "
+        "a model of the trials so far chooses the next.]"
+    )
     controls.complain(st.session_state.get("wrong", wrong))
     actions(config)
     live.follow(followed[0], panel, *followed[1:])
-    if name := _preset():
-        st.caption(f"**What to notice** {SEARCHES[name].look}")
     controls.write_link(PAGE)
 
 

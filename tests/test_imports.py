@@ -11,7 +11,17 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ORDER = [
-    *("registry", "datasets", "models", "optimizers", "schedules", "landscapes", "config", "networks"),
+    *(
+        "labels",
+        "registry",
+        "datasets",
+        "models",
+        "optimizers",
+        "schedules",
+        "landscapes",
+        "config",
+        "networks",
+    ),
     *("history", "engine", "stability", "sharpness", "learned", "compare", "tuned", "verdict"),
     *("maps", "recommend", "rangetest", "store", "search", "jobs", "worker"),
     *("presets", "comparisons", "searches", "export", "charts"),

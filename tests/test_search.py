@@ -1,9 +1,14 @@
 """A search in this process: what it asks, trains, tells, keeps, and how it ends."""
 
 import io
+import itertools
 import math
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import optuna
@@ -18,12 +23,17 @@ from core.registry import OutOfRange
 from core.search import BadPlan, BadSpace, Plan, Space, search
 from core.search import trials as kept
 from core.search.objective import CEILING, Outcome, baseline, ceiling, outcomes, scores, thinned
-from core.search.plan import APART, SAMPLERS
+from core.search.plan import APART, FRESH, LAST_SEED, SAMPLERS, grid, sobol, starts
 from core.search.sampler import ask
-from core.search.study import FRESH, Search, evaluate
+from core.search.space import usual_range
+from core.search.study import Search, evaluate
 from core.search.truth import Beside, Truth
 
 BOSTON = Config.from_query({"dataset": "boston", "epochs": "4"})
+ADAM = Config.from_query({"dataset": "boston", "epochs": "1", "optimizer": "adam"})
+WORDS = ("learning_rate", "batch_size", "beta1", "beta2", "epsilon", "weight_decay")
+SIX = {count: Space(*map(usual_range, WORDS[:count])) for count in range(1, 7)}
+HAND = {"learning_rate": 0.0123, "batch_size": 17, "momentum": 0.5}
 WILD = Space(learning_rate=(100.0, 1000.0))
 
 
@@ -136,13 +146,13 @@ def test_every_sampler_searches_in_the_space_to_the_end(sampler: str) -> None:
 
 def test_a_grid_spreads_the_budget_over_the_numbers_ends_included() -> None:
     plan = Plan(BOSTON, trials=20, sampler="grid")
-    cells = pd.DataFrame(kept.grid(plan))
+    cells = pd.DataFrame(grid(plan))
     assert sorted(cells.nunique()) == [2, 2, 5]
     assert len(cells.drop_duplicates()) == 20
     assert set(cells["momentum"]) == {0.0, 0.99}
     assert sorted(cells["learning_rate"].unique())[::4] == [1e-4, 0.1]
     small = Plan(BOSTON, Space(learning_rate=(1e-3, 0.1), batch_size=(1, 100)), trials=20, sampler="grid")
-    assert sorted(pd.DataFrame(kept.grid(small)).nunique()) == [4, 5]
+    assert sorted(pd.DataFrame(grid(small)).nunique()) == [4, 5]
 
 
 def test_the_best_three_are_tried_again_on_seeds_that_the_search_has_not_seen(found: Search) -> None:
@@ -217,7 +227,7 @@ def test_a_setting_outside_of_the_ranges_is_refused_and_nothing_is_queued() -> N
     before = len(found.table())
     with pytest.raises(BadPlan, match=r"momentum must be in \[0, 0.99\], the range searched, got 0.999"):
         found.enqueue({"learning_rate": 0.01, "batch_size": 17, "momentum": 0.999})
-    with pytest.raises(BadPlan, match=r"batch_size must be in \[1, 100\], the range searched, got nothing"):
+    with pytest.raises(BadPlan, match=r"batch size must be in \[1, 100\], the range searched, got nothing"):
         found.enqueue({"learning_rate": 0.01, "momentum": 0.5})
     assert len(found.table()) == before
 
@@ -460,13 +470,13 @@ def test_a_trial_s_loss_is_the_geometric_mean_of_its_seeds(found: Search) -> Non
 
 
 def test_a_queued_setting_is_in_the_table_before_it_is_tried() -> None:
-    found = Search(Plan(BOSTON, trials=5, seeds=2))
+    found = Search(Plan(BOSTON, trials=6, seeds=2))
     values = {"learning_rate": 0.0123, "batch_size": 17, "momentum": 0.5}
     found.enqueue(values)
     last = found.table().iloc[-1]
     assert (last["state"], last["kind"]) == ("queued", "hand")
     assert {word: last[word] for word in values} == pytest.approx(values)
-    assert found.target == 5, "it takes the place of a trial that the model would have asked for"
+    assert found.target == 6, "it takes the place of a trial that the model would have asked for"
 
 
 @pytest.mark.parametrize("exact", [False, True])
@@ -475,24 +485,69 @@ def test_every_sampler_searches_also_on_the_tutorial_s_scales(sampler: str, exac
     plan = Plan(replace(BOSTON, epochs=1), trials=7, seeds=1, sampler=sampler, exact=exact)
     found = ended(plan)
     frame = found.table()
-    assert found.ended == found.target == (len(kept.grid(plan)) if sampler == "grid" else 7)
+    assert found.ended == found.target == 7
     assert frame["score"].notna().all()
-    queued = {"random": 0, "sobol": 7, "grid": found.target}.get(sampler, 5)
-    assert (frame["kind"] != "model").sum() == queued
+    first = {"random": 0, "sobol": 7, "grid": 6}.get(sampler, 5)
+    last = "random" if sampler == "grid" else "model"
+    assert set(frame["kind"][:first]) <= {"default", "start"}
+    assert frame["kind"][first:].tolist() == [last] * (7 - first)
 
 
 def test_the_exact_tutorial_starts_spread_out_without_what_the_page_had() -> None:
-    first = kept.starts(Plan(BOSTON, trials=20, exact=True))
+    first = starts(Plan(BOSTON, trials=20, exact=True))
     assert [kind for kind, _ in first] == ["start"] * 5
     assert BOSTON.learning_rate not in [values["learning_rate"] for _, values in first]
 
 
-def test_a_grid_comes_in_an_order_of_chance_and_ends_with_its_last_cell() -> None:
+def test_a_grid_comes_in_an_order_of_chance() -> None:
     plan = Plan(BOSTON, trials=11, sampler="grid")
-    rates = [values["learning_rate"] for values in kept.grid(plan)]
+    rates = [values["learning_rate"] for values in grid(plan)]
     assert rates != sorted(rates)
-    assert rates != [values["learning_rate"] for values in kept.grid(replace(plan, seed=1))]
-    assert Search(plan).target == 8, "of three numbers with two values or more, 8 is the most below 11"
+    assert rates != [values["learning_rate"] for values in grid(replace(plan, seed=1))]
+    assert len(rates) == 8, "of three numbers with two values or more, 8 is the most below 11"
+
+
+@pytest.mark.parametrize(
+    ("budget", "numbers", "counts"),
+    [
+        (1, 3, [1, 1, 1]),
+        (2, 3, [2, 1, 1]),
+        (3, 3, [3, 1, 1]),
+        (5, 3, [2, 2, 1]),
+        (7, 3, [3, 2, 1]),
+        (13, 4, [3, 2, 2, 1]),
+        (20, 6, [2, 2, 2, 2, 1, 1]),
+        (23, 6, [2, 2, 2, 2, 1, 1]),
+        (31, 5, [3, 2, 2, 2, 1]),
+        (36, 3, [4, 3, 3]),
+        (61, 6, [3, 2, 2, 2, 2, 1]),
+    ],
+)
+def test_a_grid_has_two_values_for_as_many_numbers_as_it_can_then_the_most_cells_then_the_most_even(
+    budget: int, numbers: int, counts: list[int]
+) -> None:
+    """Oracle: the counts by hand, and all grids of that budget beside them."""
+    cells = pd.DataFrame(grid(Plan(ADAM, SIX[numbers], trials=budget, sampler="grid")))
+    assert [cells[word].nunique() for word in SIX[numbers].words] == counts
+    assert len(cells.drop_duplicates()) == len(cells) == math.prod(counts)
+
+    def worth(shape: tuple[int, ...]) -> tuple[int, int, float]:
+        return sum(n > 1 for n in shape), math.prod(shape), -float(np.std([n for n in shape if n > 1] or [0]))
+
+    most = max(counts) + 2
+    for shape in itertools.product(range(1, most + 1), repeat=min(numbers, 4)):
+        if math.prod(shape) <= budget:
+            assert worth(shape) <= worth(tuple(counts))
+
+
+def test_what_a_grid_leaves_of_its_budget_is_drawn_at_random_and_says_so() -> None:
+    plan = Plan(ADAM, SIX[6], trials=23, seeds=1, batch=16, sampler="grid")
+    found = ended(plan)
+    frame = found.table()
+    assert found.ended == found.target == len(frame) == 23
+    assert frame["kind"].tolist() == ["start"] * 16 + ["random"] * 7
+    assert not frame.duplicated(list(plan.space.words)).any()
+    assert found.checks
 
 
 def test_a_trial_that_was_asked_for_by_mistake_is_not_in_the_table() -> None:
@@ -679,3 +734,349 @@ def test_a_setting_beyond_the_largest_budget_is_refused_and_not_queued() -> None
     with pytest.raises(OutOfRange, match="trials must be"):
         search.enqueue({"learning_rate": 0.0123, "batch_size": 17, "momentum": 0.5})
     assert len(search.study.trials) == before
+
+
+@pytest.mark.parametrize("sampler", list(SAMPLERS))
+def test_a_search_of_one_trial_works_to_its_end(sampler: str) -> None:
+    for exact in (False, True):
+        result = search(replace(BOSTON, epochs=1), trials=1, seeds=1, sampler=sampler, exact=exact)
+        assert len(result.trials) == 1
+        assert "fresh seeds" in result.verdict
+    assert sobol(3, 0, 0).shape == (0, 3)
+
+
+def until(found: Search, met: Callable[[], bool]) -> None:
+    """Advances a search until something is so."""
+    for _ in range(500):
+        if met():
+            return
+        found.advance()
+    raise AssertionError("it never was")
+
+
+@pytest.mark.parametrize("sampler", list(SAMPLERS))
+def test_a_setting_queued_by_hand_is_tried_whenever_it_is_queued(sampler: str) -> None:
+    """At the very beginning, in the last round, twice at once, while the best are checked, after the end."""
+    found = Search(Plan(replace(BOSTON, epochs=1), trials=7, seeds=1, batch=4, sampler=sampler))
+    found.enqueue(HAND | {"momentum": 0.1})
+    until(found, lambda: len(found.running()) + found.ended == found.target)
+    for momentum in (0.2, 0.3):
+        found.enqueue(HAND | {"momentum": momentum})
+    until(found, lambda: not found.searching and bool(found.configs))
+    found.enqueue(HAND | {"momentum": 0.4})
+    until(found, lambda: not found.active)
+    checks = found.checks
+    found.enqueue(HAND | {"momentum": 0.5})
+    assert found.checks is None
+    until(found, lambda: not found.active)
+    frame = found.table()
+    hand = frame[frame["kind"] == "hand"]
+    assert hand["momentum"].tolist() == [0.1, 0.2, 0.3, 0.4, 0.5]
+    assert hand["score"].notna().all()
+    assert len(frame) == found.ended == found.target == found.plan.trials
+    assert found.checks not in (None, checks)
+
+
+def test_more_settings_by_hand_than_are_left_are_all_tried() -> None:
+    found = Search(Plan(replace(BOSTON, epochs=1), trials=6, seeds=1, batch=2))
+    until(found, lambda: found.ended == 4)
+    for k in range(4):
+        found.enqueue(HAND | {"momentum": 0.1 * k})
+    assert found.target == found.plan.trials == 9, "four have ended, one start and four by hand are queued"
+    until(found, lambda: not found.active)
+    assert found.table()["score"].notna().sum() == 9
+
+
+def test_a_setting_that_a_full_queue_of_the_largest_budget_has_no_room_for_is_refused() -> None:
+    found = Search(Plan(BOSTON, trials=1000, seeds=1, sampler="sobol"))
+    with pytest.raises(OutOfRange, match=r"trials must be a whole number in \[1, 1000\], got 1001"):
+        found.enqueue(HAND)
+    assert len(found.table()) == found.target == found.plan.trials == 1000
+
+
+def test_a_search_cannot_be_made_shorter(found: Search) -> None:
+    with pytest.raises(OutOfRange, match=r"trials must be 0 or more, got -3"):
+        found.extend(-3)
+    assert found.target == found.plan.trials == 10
+
+
+def test_stars_and_notes_come_along_to_other_ranges_with_their_settings() -> None:
+    found = Search(Plan(replace(BOSTON, epochs=1), trials=9, seeds=1))
+    until(found, lambda: found.ended == 4 and bool(found.running()))
+    found.enqueue(HAND)
+    for number in range(9):
+        kept.set_mark(found.study, number, number % 2 == 0, f"note {number}")
+    rates = found.table()["learning_rate"]
+    space = Space(learning_rate=(1e-4, float(rates.median())), batch_size=(1, 100), momentum=(0, 0.99))
+    before = found.table()[lambda f: f["learning_rate"] <= rates.median()]
+    after = found.moved(replace(found.plan, space=space)).table()
+    noted = after[after["note"] != ""]
+    words = [*found.plan.space.words, "star", "note"]
+    assert 0 < len(before) < 9
+    assert sorted(map(tuple, noted[words].to_numpy())) == sorted(map(tuple, before[words].to_numpy()))
+    assert noted["number"].tolist() != before["number"].tolist()
+
+
+def test_what_the_page_had_moved_into_the_ranges_is_not_said_to_be_what_it_had() -> None:
+    held = {"learning_rate": 1.0, "batch_size": 300, "momentum": 0.999}
+    first, *rest = starts(Plan(BOSTON.but(**held)))
+    assert first == ("nearest", {"learning_rate": 0.1, "batch_size": 100, "momentum": 0.99})
+    assert {kind for kind, _ in rest} == {"start"}
+    ends = {"learning_rate": 0.1, "batch_size": 1, "momentum": 0.99}
+    assert starts(Plan(BOSTON.but(**ends)))[0] == ("default", ends)
+    assert kept.KINDS["nearest"] == "nearest to what the page had"
+
+
+def test_what_was_nearest_in_the_old_ranges_is_not_said_to_be_so_in_wider_ones() -> None:
+    plan = Plan(BOSTON.but(learning_rate=1.0, epochs=1), trials=6, seeds=1)
+    found = Search(plan)
+    found.advance()
+    kinds = {}
+    for high in (0.1, 0.5, 2.0):
+        space = Space(learning_rate=(1e-4, high), batch_size=(1, 100), momentum=(0, 0.9))
+        frame = found.moved(replace(plan, space=space)).table()
+        kinds[high] = frame.loc[frame["learning_rate"] >= 0.1, "kind"].tolist()
+    assert kinds == {0.1: ["nearest"], 0.5: ["before", "nearest"], 2.0: ["before", "default"]}
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_sobol_search_that_is_made_longer_is_as_if_it_had_been_longer_from_the_start(exact: bool) -> None:
+    plan = Plan(replace(BOSTON, epochs=1), trials=14, seeds=1, sampler="sobol", exact=exact)
+    found = ended(replace(plan, trials=5))
+    found.extend(4)
+    until(found, lambda: not found.active)
+    found.extend(5)
+    words = list(plan.space.words)
+    pd.testing.assert_frame_equal(found.table()[words], Search(plan).table()[words])
+    assert set(found.table()["kind"]) == {"start"}
+    until(found, lambda: not found.active)
+    assert found.ended == found.target == len(found.table()) == 14
+
+
+def test_a_sobol_search_in_other_ranges_goes_on_with_its_sequence() -> None:
+    plan = Plan(replace(BOSTON, epochs=1), trials=8, seeds=1, sampler="sobol")
+    space = Space(learning_rate=(1e-5, 1.0), batch_size=(1, 100), momentum=(0, 0.99))
+    moved = ended(plan).moved(replace(plan, space=space), 6)
+    frame = moved.table()
+    assert frame["kind"].tolist() == ["before"] * 8 + ["start"] * 6
+    assert len(frame) == moved.target == 14
+    oracle = [space.at(u) for u in sobol(3, 14, plan.seed)[8:]]
+    assert frame[list(space.words)].iloc[8:].to_dict("records") == oracle
+
+
+def test_a_sobol_search_that_is_moved_while_it_goes_on_uses_no_point_of_its_sequence_twice() -> None:
+    plan = Plan(replace(BOSTON, epochs=1), trials=12, seeds=1, sampler="sobol")
+    space = Space(learning_rate=(1e-4, 1e-2), batch_size=(1, 100), momentum=(0, 0.99))
+    found = Search(plan)
+    until(found, lambda: found.ended == 4 and bool(found.running()))
+    frame = found.moved(replace(plan, space=space)).table()
+    kept_on = int((found.table()["learning_rate"] <= 1e-2).sum())
+    assert 4 < kept_on < 12
+    oracle = [space.at(u) for u in sobol(3, 12, plan.seed)[kept_on:]]
+    new = frame[list(space.words)].iloc[kept_on:].to_dict("records")
+    assert new == oracle[: len(new)]
+    assert len(new) > 0
+
+
+def test_what_is_queued_beyond_the_target_of_an_old_study_is_tried_in_other_ranges() -> None:
+    found = ended(Plan(replace(BOSTON, epochs=1), trials=4, seeds=1))
+    for momentum in (0.1, 0.2, 0.3):
+        kept.enqueue(found.study, found.plan, HAND | {"momentum": momentum})
+    space = Space(learning_rate=(1e-5, 1.0), batch_size=(1, 100), momentum=(0, 0.99))
+    moved = found.moved(replace(found.plan, space=space))
+    assert moved.target == moved.plan.trials == 7
+    assert kept.counted(moved.study) == 7
+
+
+def test_a_search_in_other_ranges_queues_no_more_than_it_will_try() -> None:
+    space = Space(learning_rate=(1e-5, 1.0), batch_size=(1, 100), momentum=(0, 0.99))
+    for sampler in SAMPLERS:
+        found = Search(Plan(replace(BOSTON, epochs=1), trials=8, seeds=1, sampler=sampler))
+        until(found, lambda found=found: found.ended == 4 and bool(found.running()))
+        found.enqueue(HAND)
+        moved = found.moved(replace(found.plan, space=space))
+        assert kept.counted(moved.study) <= moved.target
+        until(moved, lambda moved=moved: not moved.active)
+        assert moved.table()["score"].notna().all()
+        assert "hand" in set(moved.table()["kind"])
+
+
+def test_what_is_drawn_before_two_results_are_told_is_said_to_be_drawn_at_random() -> None:
+    plan = Plan(replace(BOSTON, epochs=1), trials=9, seeds=1, batch=8)
+    frame = ended(plan).table()
+    assert frame["kind"].tolist() == ["default", *["start"] * 4, *["random"] * 3, "model"]
+    assert frame["mean"].notna().tolist() == [False] * 8 + [True]
+
+
+def test_what_a_grid_search_tries_when_it_is_made_longer_is_said_to_be_drawn_at_random() -> None:
+    found = ended(Plan(replace(BOSTON, epochs=1), trials=8, seeds=1, sampler="grid"))
+    assert set(found.table()["kind"]) == {"start"}
+    found.extend(3)
+    until(found, lambda: not found.active)
+    assert found.table()["kind"].tolist()[8:] == ["random"] * 3
+
+
+def test_a_search_made_longer_while_its_check_is_judged_is_checked_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import core.search.study as module
+
+    found = Search(Plan(replace(BOSTON, epochs=1), trials=4, seeds=1))
+    judge, seen = module.chosen, []
+
+    def late(results: Any, numbers: Any) -> Any:
+        if not seen:
+            found.extend(4)
+        seen.append(list(numbers))
+        return judge(results, numbers)
+
+    monkeypatch.setattr(module, "chosen", late)
+    monkeypatch.setattr(module, "best_trials", lambda frame, plan: frame["number"].tolist()[::-1])
+    until(found, lambda: not found.active)
+    assert seen == [[3, 2, 1], [7, 6, 5]]
+    assert {check.number for check in found.checks or ()} == {7, 6, 5}
+
+
+def test_a_check_that_is_out_of_date_is_left_at_once() -> None:
+    found = Search(Plan(replace(BOSTON, epochs=200), trials=4, seeds=1))
+    until(found, lambda: not found.searching and bool(found.configs))
+    found.extend(1)
+    done = found.done
+    found.advance(1)
+    assert found.configs == []
+    assert found.done == done
+
+
+def test_making_a_search_longer_does_not_wait_for_its_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    from core.engine import Training
+
+    found = Search(Plan(replace(BOSTON, epochs=1), trials=4, seeds=1))
+    found.advance()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(training: Training, steps: int | None = None) -> list[Any]:
+        begun.set()
+        go_on.wait(60)
+        return []
+
+    monkeypatch.setattr(Training, "advance", slow)
+    trainer = threading.Thread(target=found.advance)
+    trainer.start()
+    begun.wait(60)
+    both = [
+        threading.Thread(target=found.extend, args=(2,)),
+        threading.Thread(target=found.enqueue, args=(HAND,)),
+    ]
+    for thread in both:
+        thread.start()
+        thread.join(20)
+    waiting = [thread.is_alive() for thread in both]
+    go_on.set()
+    for thread in (trainer, *both):
+        thread.join()
+    assert waiting == [False, False]
+    assert found.target == 6
+
+
+def test_clicks_at_once_are_all_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = ended(Plan(replace(BOSTON, epochs=1), trials=4, seeds=1))
+    read = kept.target
+
+    def slowly(study: optuna.Study) -> int:
+        target = read(study)
+        time.sleep(0.01)
+        return target
+
+    def all_at_once(click: Callable[[int], None]) -> None:
+        threads = [threading.Thread(target=click, args=(k,)) for k in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    monkeypatch.setattr(kept, "target", slowly)
+    all_at_once(lambda k: found.enqueue(HAND | {"momentum": k / 10}))
+    assert found.target == found.plan.trials == 4 + 4
+    all_at_once(lambda k: found.extend(2))
+    assert found.target == found.plan.trials == 8 + 8
+
+    def both(k: int) -> None:
+        if k == 3:
+            time.sleep(0.005)
+            found.extend(2)
+        else:
+            found.enqueue(HAND | {"momentum": 0.9 + k / 100})
+
+    all_at_once(both)
+    assert found.target == found.plan.trials == 16 + 2, "there is room for three by hand"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"config": None}, "config must be a Config, such as Config(), got None."),
+        (
+            {"config": {"dataset": "boston"}},
+            "config must be a Config, such as Config(), got {'dataset': 'boston'}.",
+        ),
+        (
+            {"space": {"learning_rate": (1e-3, 0.1)}},
+            "space must be a Space, such as Space(learning_rate=(0.001, 0.1))",
+        ),
+        ({"space": {}}, "got {}."),
+        ({"exact": "no"}, "exact must be true or false, got 'no'."),
+        ({"exact": 1}, "exact must be true or false, got 1."),
+        ({"exact": None}, "exact must be true or false, got None."),
+        ({"seed": -1}, "seed must be a whole number from 0 to 2147483647, got -1."),
+        ({"seed": LAST_SEED + 1}, "seed must be a whole number from 0 to 2147483647, got 2147483648."),
+        ({"seed": 1.5}, "got 1.5."),
+        ({"seed": "1"}, "got '1'."),
+        ({"seed": None}, "got None."),
+        ({"seed": True}, "got True."),
+        (
+            {"storage": Path("lab.db")},
+            "storage must be the address of a database, such as sqlite:///lab.db, or None",
+        ),
+        ({"name": 5}, "name must be the name of a study or None, got 5."),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("sampler", ["bayesian", "grid"])
+def test_an_argument_of_another_kind_is_refused_in_a_sentence(
+    sampler: str, given: dict[str, Any], said: str
+) -> None:
+    known: dict[str, Any] = {"config": BOSTON, "trials": 2, "seeds": 1, "sampler": sampler}
+    with pytest.raises((BadPlan, OutOfRange)) as caught:
+        search(**known | given)
+    assert said in str(caught.value)
+
+
+@pytest.mark.parametrize("sampler", list(SAMPLERS))
+def test_a_search_may_have_the_last_seed_that_there_is(sampler: str) -> None:
+    seed: Any = np.int64(LAST_SEED)
+    plan = Plan(replace(BOSTON, epochs=1), trials=7, seeds=1, batch=7, sampler=sampler, seed=seed)
+    assert type(plan.seed) is int
+    assert ended(plan).ended == 7
+
+
+def test_a_config_whose_check_would_have_no_seeds_is_refused_when_the_plan_is_made() -> None:
+    last = 1_000_000_000 - APART - FRESH + 1
+    config = replace(BOSTON, epochs=1, seed=last)
+    with pytest.raises(OutOfRange, match=f"config.seed must be at most {last}, since .*, got {last + 1}"):
+        Plan(replace(config, seed=last + 1))
+    assert "fresh seeds" in search(config, trials=1, seeds=16).verdict
+
+
+def test_the_seconds_left_fall_while_a_round_and_the_check_are_trained() -> None:
+    plan = Plan(BOSTON, Space(learning_rate=(1e-3, 1e-2)), trials=12, seeds=2, batch=4)
+    found, seen = Search(plan), []
+    while found.active:
+        found.advance(20)
+        found.seconds = 0.001 * found.done  # as on a machine that is always as fast
+        if found.ended and found.active:
+            seen.append(found.left)
+    round_of_four = 0.001 * found.done / 4  # three rounds and the check make as many updates each
+    assert seen[0] == pytest.approx(round_of_four / 4 * (8 + 12))
+    assert len(set(seen)) > 10
+    assert (np.diff(seen) < 1e-9).all()
+    assert seen[-1] < 0.4 * seen[0]

@@ -28,6 +28,8 @@ from core.search.objective import Outcome
 from core.search.process import Process
 from core.search.space import Range
 from core.search.study import Search, evaluate
+from core.search.truth import COLUMNS, ROWS, Truth
+from core.verdict import digits
 
 BOSTON = Config.from_query({"dataset": "boston", "epochs": "3"})
 PLAN = Plan(BOSTON, trials=12, seeds=3)
@@ -94,6 +96,7 @@ def test_ranks_are_of_settings_that_held_each_once_and_by_belief_where_there_is_
         ({"momentum": 0.0}, []),  # there is nothing below 0
         ({"batch_size": 1}, []),
         ({"momentum": 0.99}, ["The momentum is at the high end of its range (0.99): widen it upwards."]),
+        ({"batch_size": 100}, ["The batch size is at the high end of its range (100): widen it upwards."]),
         ({}, []),
     ],
 )
@@ -146,6 +149,38 @@ def test_an_end_moves_by_a_decade_or_by_its_width_where_it_is_linear_and_no_furt
     assert [r.scale for r in space] == ["linear" if exact else "log"]
 
 
+@pytest.mark.parametrize(
+    ("word", "ends", "value", "near"),
+    [
+        ("learning_rate", (1e-4, 0.1), 0.003, False),  # 30 times the end, though it lies 3 % away
+        ("learning_rate", (1e-4, 0.1), 1.4e-4, True),
+        ("learning_rate", (1e-4, 0.1), 1.6e-4, False),
+        ("learning_rate", (1e-4, 0.1), 0.098, True),
+        ("momentum", (0.0, 0.99), 0.97, False),  # 1 - momentum is 3 times that of the end
+        ("momentum", (0.0, 0.99), 0.986, True),
+        ("momentum", (0.5, 0.99), 0.51, True),
+        ("dampening", (0.01, 0.9), 0.02, True),  # this one counts in differences
+        ("dampening", (0.01, 0.9), 0.04, False),
+    ],
+)
+def test_on_a_linear_scale_an_end_is_near_also_in_the_ratio_that_counts(
+    word: str, ends: tuple[float, float], value: float, near: bool
+) -> None:
+    plan = Plan(BOSTON.but(optimizer="momentum"), Space(**{word: ends}), exact=True)
+    assert bool(edges(plan, {word: value})) is near
+    assert (widened(plan, {word: value}) is not None) is near
+
+
+def test_no_larger_batches_than_the_training_part_has_rows_are_advised() -> None:
+    rows = BOSTON.train_rows
+    for end, advised in ((rows - 1, True), (rows, False), (rows + 1, False)):
+        plan = Plan(BOSTON, Space(batch_size=(1, end)))
+        assert bool(edges(plan, {"batch_size": end})) is advised
+        assert (widened(plan, {"batch_size": end}) is not None) is advised
+    small = Plan(BOSTON, Space(batch_size=(2, 1000)))
+    assert len(edges(small, {"batch_size": 2})) == 1, "smaller ones are"
+
+
 def test_the_expected_best_of_k_is_the_mean_over_all_draws() -> None:
     """Oracle: every one of the n^k draws with replacement, enumerated."""
     scores = np.array([3.0, 1.0, 2.5, 7.0])
@@ -176,18 +211,25 @@ def test_the_sentence_says_whether_the_search_helped_here() -> None:
 def test_the_verdict_names_the_setting_its_loss_on_fresh_seeds_and_ties(found: Search) -> None:
     frame = found.table()
     early = verdict(PLAN, frame.iloc[:4], None)
-    assert early.startswith("Best so far: learning rate **")
+    lowest = frame.iloc[:4]["score"].to_numpy().argmin()
+    assert early.startswith(f"Best so far: trial {lowest + 1}: learning rate **")
     assert found.checks
     row = frame.set_index("number").loc[found.checks[0].number]
     said = verdict(PLAN, frame, found.checks)
     assert said.startswith(
-        f"Take learning rate **{row['learning_rate']:.4g}**, batch size **{row['batch_size']:.4g}**"
+        f"Take trial {found.checks[0].number + 1}: "
+        f"learning rate **{row['learning_rate']:.4g}**, batch size **{row['batch_size']:.4g}**"
     )
-    assert "on 8 fresh seeds its loss is" in said
+    assert f"momentum **{row['momentum']:.4g}**. On 8 fresh seeds its loss is" in said
     one, two = check(found.checks[0].number, 0.1, 0.2), check(3, 0.1, 0.2)
-    assert "Trial 4 did as well within one standard error" in verdict(PLAN, frame, (one, two))
+    alike = "Trial 4 did as well, within one standard error on the same seeds."
+    assert alike in verdict(PLAN, frame, (one, two))
+    three = check(8, 0.1, 0.2)
+    alike = "Trials 4 and 9 did as well, within one standard error on the same seeds."
+    assert alike in verdict(PLAN, frame, (one, two, three))
     worse = check(3, 0.2, 0.3)
-    assert "better than the next best, trial 4" in verdict(PLAN, frame, (one, worse))
+    better = "On the same seeds it is better than the next best, trial 4, by more than one standard error."
+    assert better in verdict(PLAN, frame, (one, worse))
     assert verdict(PLAN, frame.iloc[:0], None) == "The first settings are being tried."
 
 
@@ -210,7 +252,14 @@ def test_why_a_point_was_asked_is_what_the_model_expected_of_it(found: Search) -
     assert why(drawn_at_random, replace(PLAN, sampler="random")) == "Trial 1 was drawn by Random."
 
 
-def test_the_model_of_the_maps_is_the_one_that_asked(found: Search) -> None:
+def test_why_of_a_setting_that_was_moved_into_the_ranges_or_drawn_at_random_says_so() -> None:
+    row = pd.Series({"number": 0, "kind": "nearest", "mean": np.nan, "deviation": np.nan, "best": np.nan})
+    assert why(row, PLAN) == "Trial 1 is the nearest in the ranges to what the page had set."
+    row["kind"] = "random"
+    assert why(row, PLAN) == "Trial 1 was drawn at random."
+
+
+def test_the_model_of_the_maps_believes_what_the_one_that_asked_does(found: Search) -> None:
     """Trial 9 is the first of a round: what it expected follows from the eight trials before it."""
     frame = found.table()
     asked = frame.iloc[8]
@@ -404,19 +453,108 @@ def test_the_verdict_warns_of_fresh_seeds_that_diverged_and_of_an_edge(found: Se
     assert "too close" not in verdict(PLAN, frame, (check(number, 0.1, 0.2),))
 
 
-def test_the_verdict_has_the_interval_from_low_to_high_and_the_loss_that_the_search_saw(
+def figures(said: str) -> list[float]:
+    """Mean, low and high end of the loss on fresh seeds, and the loss that the search had seen."""
+    pattern = r"its loss is ([\d.]+) \[([\d.]+), ([\d.]+)\]; the search itself had seen ([\d.,]*\d)[.,]"
+    told = re.search(pattern, said)
+    assert told is not None
+    return [float(text.replace(",", "")) for text in told.groups()]
+
+
+def test_the_loss_on_fresh_seeds_and_the_one_that_the_search_saw_are_both_geometric_means(
     found: Search,
 ) -> None:
+    """The interval by hand: the means of normal logarithms are normal."""
     frame = found.table()
-    number = int(frame.loc[11, "number"])
-    one = Check(number, np.zeros(8), np.linspace(20.0, 30.0, 8))
-    pattern = r"its loss is ([\d.]+) \[([\d.]+), ([\d.]+)\]; the search itself had seen ([\d.,]+)\."
-    told = re.search(pattern, verdict(PLAN, frame, (one,)))
-    assert told is not None
-    mean, low, high = (float(text) for text in told.groups()[:3])
-    assert mean == 25
+    frame.at[11, "losses"], frame.at[11, "scores"] = np.array([0.01, 1, 1]), np.array([-2.0, 0, 0])
+    rng = np.random.default_rng(3)
+    losses = np.append(10.0 ** rng.normal(0.0, 0.5, 99), np.nan)
+    one = Check(int(frame.loc[11, "number"]), np.log10(np.nan_to_num(losses, nan=100.0)), losses)
+    mean, low, high, seen = figures(verdict(PLAN, frame, (one,)))
+    assert seen == pytest.approx(10 ** (-2 / 3), rel=0.005)
+    logs = np.log10(losses[:99])
+    assert mean == pytest.approx(10 ** logs.mean(), rel=0.005)
+    half = 1.96 * logs.std() / np.sqrt(99)
+    assert np.log10([low, high]) - logs.mean() == pytest.approx([-half, half], rel=0.1)
+    assert mean < 0.8 * losses[:99].mean()
+
+
+def test_both_are_arithmetic_means_where_the_plain_loss_was_searched(found: Search) -> None:
+    frame, exact = found.table(), replace(PLAN, exact=True)
+    frame.at[11, "losses"] = np.array([25.0])
+    one = Check(int(frame.loc[11, "number"]), np.zeros(8), np.linspace(20.0, 30.0, 8))
+    mean, low, high, seen = figures(verdict(exact, frame, (one,)))
+    assert (mean, seen) == (25, 25)
     assert 20 < low < mean < high < 30
-    assert float(told[4].replace(",", "")) == pytest.approx(frame.loc[11, "loss"], rel=0.01)
+
+
+def test_a_loss_of_zero_counts_as_in_the_score_and_one_seed_has_no_interval() -> None:
+    zero = Check(0, np.array([-12.0, 0.0]), np.array([0.0, 1.0]))
+    assert zero.loss(exact=False).mean == pytest.approx(1e-6)
+    assert zero.loss(exact=True).mean == 0.5
+    alone = Check(0, np.array([0.0, 2.0]), np.array([1.0, np.nan])).loss(exact=False)
+    assert (alone.mean, alone.n) == (1, 1)
+    assert np.isnan([alone.low, alone.high]).all()
+
+
+def test_a_setting_of_which_no_fresh_seed_held_has_no_loss_on_them(found: Search) -> None:
+    frame = found.table()
+    lost = Check(int(frame.loc[11, "number"]), np.full(8, 2.0), np.full(8, np.nan))
+    said = verdict(PLAN, frame, (lost,))
+    assert ". No fresh seed held; the search itself had seen" in said
+    assert "8 of these seeds diverged, so it is too close to the limit." in said
+    assert "nan" not in said
+
+
+def test_while_it_goes_on_the_best_so_far_is_the_one_of_the_picture(found: Search) -> None:
+    """One trial had luck: its seeds disagree, so belief does not follow its score, but the line does."""
+    frame = found.table()
+    lowest = frame["score"].min()
+    lost, lucky = frame["score"].nlargest(2).index
+    frame.loc[lost, ["state", "score"]] = "diverged", lowest - 1.0
+    frame.loc[lucky, "score"] = lowest - 0.1
+    frame.at[lucky, "scores"] = lowest - 0.1 + np.array([-3.0, 0.0, 3.0])
+    assert best_trials(frame, PLAN)[0] != lucky
+    said = verdict(PLAN, frame, None)
+    setting = f"learning rate **{frame.loc[lucky, 'learning_rate']:.4g}**, "
+    assert said.startswith(f"Best so far: trial {lucky + 1}: {setting}")
+    line = drawn.history(frame, PLAN, 1.0, {})["best"].dropna().iloc[-1]
+    assert said.endswith(f", loss {digits(line)}.")
+    assert line == pytest.approx(10 ** (lowest - 0.1))
+
+
+LUCK = ", lower since the best of many is partly lucky."
+
+
+@pytest.mark.parametrize(
+    ("fresh", "trials", "told"),
+    [
+        (0.6, 12, True),
+        (0.5001, 12, False),  # both are 0.5 in the digits that are shown
+        (0.4, 12, False),
+        (0.6, 1, False),  # the best of one has had no choice
+        (np.nan, 12, False),
+    ],
+)
+def test_a_loss_that_is_higher_on_fresh_seeds_is_explained_and_no_other(
+    found: Search, fresh: float, trials: int, told: bool
+) -> None:
+    frame = found.table()
+    frame.at[11, "scores"], frame.at[11, "losses"] = np.full(3, np.log10(0.5)), np.full(3, 0.5)
+    one = Check(int(frame.loc[11, "number"]), np.full(8, np.log10(fresh)), np.full(8, fresh))
+    said = verdict(PLAN, frame.iloc[12 - trials :], (one,))
+    assert f"the search itself had seen 0.5{LUCK if told else '.'}" in said
+    assert ("lucky" in said) is told
+
+
+def test_what_the_verdict_says_calls_numbers_as_the_page_does_not_as_links_do(found: Search) -> None:
+    frame = found.table().assign(weight_decay=0.1)
+    space = Space(learning_rate=(1e-4, 0.1), weight_decay=(1e-6, 0.1))
+    plan = replace(PLAN, space=space)
+    said = verdict(plan, frame, (check(int(frame.loc[11, "number"]), 0.1, 0.2),))
+    assert ", weight decay **0.1**. On 2 fresh seeds" in said
+    assert "The weight decay is at the high end of its range (0.1): widen it upwards." in said
+    assert "_" not in said
 
 
 def test_just_half_diverged_is_no_reason_to_shrink_the_space(found: Search) -> None:
@@ -469,6 +607,37 @@ def test_the_limit_of_nesterov_is_nesterov_s_and_lies_on_either_axis() -> None:
     assert turned is not None
     assert turned["x"].tolist() == line["y"].tolist()
     assert turned["y"].tolist() == line["x"].tolist()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"dampening": "0.5"},
+        {"weight_decay": "0.01"},
+        {"schedule": "cosine"},
+        {"momentum_schedule": "ramp"},
+        {"optimizer": "sgd", "weight_decay": "0.01"},
+        {"optimizer": "nesterov", "schedule": "warmup"},
+    ],
+)
+def test_there_is_no_limit_where_the_rule_does_what_it_does_not_count_in(words: dict[str, str]) -> None:
+    base = {"dataset": "boston", "optimizer": "momentum"}
+    values = {"learning_rate": 0.01, "batch_size": 16, "momentum": 0.9}
+    plan = Plan(Config.from_query(base | words))
+    assert belief.limit_line(plan, values, "learning_rate", "batch_size") is None
+    plain = Plan(Config.from_query(base | {k: v for k, v in words.items() if k == "optimizer"}))
+    assert belief.limit_line(plain, values, "learning_rate", "batch_size") is not None
+
+
+def test_what_is_searched_counts_where_the_best_has_it_and_sgd_has_no_momentum_to_schedule() -> None:
+    space = Space(learning_rate=(1e-3, 0.1), momentum=(0.0, 0.99), dampening=(0.0, 0.9))
+    plan = Plan(BOSTON.but(optimizer="momentum"), space)
+    values = {"learning_rate": 0.01, "momentum": 0.9, "dampening": 0.0}
+    assert belief.limit_line(plan, values, "learning_rate", "momentum") is not None
+    assert belief.limit_line(plan, values | {"dampening": 0.3}, "learning_rate", "momentum") is None
+    words = {"dataset": "boston", "optimizer": "sgd", "momentum_schedule": "ramp"}
+    still = Plan(Config.from_query(words))
+    assert belief.limit_line(still, values | {"batch_size": 16}, "learning_rate", "batch_size") is not None
 
 
 def believed(found: Search) -> Process:
@@ -538,9 +707,10 @@ def test_the_latest_curves_are_drawn_and_the_best_the_running_and_the_picked_sta
 def test_the_history_tells_where_each_trial_came_from_and_what_predicting_the_mean_costs(
     found: Search,
 ) -> None:
-    frame = found.table().iloc[:5].assign(kind=["default", "start", "model", "hand", "before"])
+    kinds = ["default", "nearest", "start", "model", "random", "hand", "before"]
+    frame = found.table().iloc[:7].assign(kind=kinds)
     table = drawn.history(frame, PLAN, 84.0, {})
-    assert table["kind"].dropna().tolist() == [0, 0, 1, 2, 3]
+    assert table["kind"].dropna().tolist() == [0, 0, 0, 1, 1, 2, 3]
     assert set(table["baseline"].dropna()) == {84.0}
 
 
@@ -554,6 +724,29 @@ def test_every_cell_has_its_own_edges_middle_and_value() -> None:
     assert cells["y2"].to_numpy() == pytest.approx([1, 1, 1, 2, 2, 2])
     assert cells["cx"].to_numpy() == pytest.approx([10**-3.5, 10**-2.5, 10**-1.5] * 2)
     assert cells["cy"].to_numpy() == pytest.approx([1 - 10**-0.5] * 3 + [1 - 10**-1.5] * 3)
+
+
+@pytest.mark.parametrize("scale", ["log", "linear"])
+def test_every_cell_of_the_truth_lies_around_the_setting_that_is_trained_in_it(scale: str) -> None:
+    """Batch sizes are rounded, and equal ones trained once: what is left is not evenly spaced."""
+    sizes = Range("batch_size", 1, 20, scale)
+    plan = Plan(BOSTON, Space(RATE, sizes))
+    made = Truth(plan, {"learning_rate": 0.01, "batch_size": 16}, "learning_rate", "batch_size")
+    assert (len(made.x), len(made.y)) == (COLUMNS, len(set(made.y)))
+    assert len(made.y) < ROWS or scale == "linear"
+    cells = drawn.grid(made.x, made.y, np.zeros((len(made.y), len(made.x))), (RATE, sizes))
+    assert ((cells["y1"] <= cells["cy"]) & (cells["cy"] <= cells["y2"])).all()
+    assert ((cells["x1"] < cells["cx"]) & (cells["cx"] < cells["x2"])).all()
+    rows = cells.drop_duplicates("cy")
+    assert (rows["y1"].iloc[0], rows["y2"].iloc[-1]) == (pytest.approx(1), pytest.approx(20))
+    assert rows["y1"].to_numpy()[1:] == pytest.approx(rows["y2"].to_numpy()[:-1])
+    between = made.y[1:] * made.y[:-1] if scale == "log" else (made.y[1:] + made.y[:-1]) / 2
+    assert rows["y2"].to_numpy()[:-1] == pytest.approx(np.sqrt(between) if scale == "log" else between)
+
+
+def test_one_value_fills_its_whole_axis() -> None:
+    cells = drawn.grid(np.array([0.01]), np.array([0.9]), np.array([[1.0]]), (RATE, REST))
+    assert cells[["x1", "x2", "y1", "y2"]].to_numpy()[0] == pytest.approx([1e-4, 0.1, 0.0, 2.0])
 
 
 def test_lines_end_low_for_a_low_loss_and_those_of_lost_trials_are_marked(found: Search) -> None:

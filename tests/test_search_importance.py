@@ -42,7 +42,7 @@ def test_the_shares_of_ishigami_are_the_closed_form() -> None:
     assert share == pytest.approx([0.5576, 0.4424, 0.2437], abs=0.06)
 
 
-def test_the_error_bars_of_shares_hold_what_few_points_do_not_tell() -> None:
+def test_the_error_bars_of_shares_are_wide_for_few_points_and_not_far_too_small() -> None:
     def shares(n: int, seed: int) -> tuple[Array, Array]:
         points = rng(seed).random((n, 3))
         return total_shares(fit(points, np.sin(5.0 * points[:, 0]) + points[:, 1] ** 2), rng(seed))

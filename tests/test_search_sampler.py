@@ -433,10 +433,35 @@ def test_each_name_makes_its_sampler() -> None:
     kinds = [type(make_sampler(name, CUBE, 0)).__name__ for name in names]
     bayesian, gp, tpe, *others = kinds
     assert (bayesian, gp, tpe) == ("BayesianSampler", "GPSampler", "TPESampler")
-    assert others == ["RandomSampler"] * 3
+    assert others == ["RestSampler", "RandomSampler", "RestSampler"]
     assert make_sampler("bayesian", CUBE, 3, plain=True).plain
     with pytest.raises(UnknownName, match=r"No sampler named .baysian.\. Did you mean .bayesian."):
         make_sampler("baysian", CUBE, 0)
+
+
+def test_only_what_was_drawn_at_random_instead_of_something_better_says_so() -> None:
+    """The first of four trials is queued; the model begins when two are told; others are as they were."""
+    kinds = {}
+    for name in ("bayesian", "gp", "tpe", "sobol", "random", "grid"):
+        study = new(make_sampler(name, CUBE, 0))
+        study.enqueue_trial(from_unit(np.full(3, 0.5), CUBE), user_attrs={"kind": "start"})
+        for _ in range(4):
+            trial = ask(study, CUBE)
+            study.tell(trial, bowl(unit(trial)))
+        kinds[name] = [trial.user_attrs.get("kind") for trial in study.trials]
+    assert kinds == {
+        "bayesian": ["start", "random", None, None],
+        "gp": ["start", None, None, None],
+        "tpe": ["start", None, None, None],
+        "sobol": ["start", "random", "random", "random"],
+        "random": ["start", None, None, None],
+        "grid": ["start", "random", "random", "random"],
+    }
+
+
+def test_what_is_left_open_is_drawn_as_random_search_draws() -> None:
+    grid, chance = (search(make_sampler(name, CUBE, 3), bowl, trials=5) for name in ("grid", "random"))
+    assert grid == chance
 
 
 @pytest.mark.parametrize("name", ["bayesian", "gp", "tpe", "random"])

@@ -82,7 +82,26 @@ def test_a_range_that_cannot_be_is_told_with_what_came(
 ) -> None:
     with pytest.raises(BadSpace, match=said) as told:
         Range("learning_rate", low, high, scale)
-    assert "learning_rate" in str(told.value)
+    assert "learning rate" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("word", "low", "high", "scale"),
+    [
+        ("weight_decay", 0.1, 0.1, "log"),
+        ("weight_decay", 0.1, 0.01, "log"),
+        ("weight_decay", 0.0, 0.1, "log"),
+        ("weight_decay", 0.5, 1.0, "rest"),
+        ("weight_decay", math.nan, 1.0, "log"),
+        ("weight_decay", 0.1, 0.2, "cubic"),
+    ],
+)
+def test_a_refusal_calls_a_number_as_the_page_does_not_as_links_do(
+    word: str, low: float, high: float, scale: str
+) -> None:
+    with pytest.raises(BadSpace, match=r"^weight decay") as told:
+        Range(word, low, high, scale)
+    assert "_" not in str(told.value)
 
 
 def test_without_ranges_the_usual_ones_of_the_rule_are_searched() -> None:
@@ -113,13 +132,13 @@ def test_a_number_that_the_rule_does_not_have_is_refused_with_those_that_it_has(
         Space(momentum=(0, 0.9)).of(SGD)
     with pytest.raises(BadSpace, match="colour cannot be searched"):
         Space(colour=(0, 1))
-    with pytest.raises(BadSpace, match=r"learning_rate must be a number in \[1e-08, 10000\]"):
+    with pytest.raises(BadSpace, match=r"learning rate must be a number in \[1e-08, 10000\]"):
         Space(learning_rate=(1e-12, 0.1)).of(SGD)
-    with pytest.raises(BadSpace, match=r"learning_rate must be a number in \[1e-08, 10000\], got 20000"):
+    with pytest.raises(BadSpace, match=r"learning rate must be a number in \[1e-08, 10000\], got 20000"):
         Space(learning_rate=(0.1, 20000)).of(SGD)
-    with pytest.raises(BadSpace, match=r"two numbers, such as"):
+    with pytest.raises(BadSpace, match=r"learning rate: its range must be two numbers, such as"):
         Space(learning_rate=(1,))  # type: ignore[arg-type]
-    with pytest.raises(BadSpace, match="stands twice"):
+    with pytest.raises(BadSpace, match="learning rate stands twice"):
         Space(usual_range("learning_rate"), learning_rate=(1e-3, 1))
     with pytest.raises(BadSpace, match="At most 6 numbers"):
         Space(*(usual_range(word) for word in list(USUAL)[:7]))
@@ -166,6 +185,10 @@ def test_the_exact_tutorial_has_linear_scales_one_seed_and_one_setting_at_a_time
         config.valid_fraction,
     )
     assert told == ("boston", "linear", "sgd", 10, 0.2)
+
+
+def test_what_to_look_at_in_adam_s_search_is_called_as_its_controls_are() -> None:
+    assert "Adam's learning rate, batch size and averaging β₁;" in SEARCHES["moons-adam"].look
 
 
 @pytest.mark.parametrize("name", SEARCHES)

@@ -4,15 +4,19 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
+import pandas as pd
 import pytest
+from optuna.trial import TrialState
 
 from core.config import Config
+from core.registry import OutOfRange
 from core.search import BadPlan, Plan
 from core.search import trials as kept
-from core.search.shared import open_study, work
+from core.search.shared import create_or_open, open_study, settle, work
 from core.search.study import Search
 from core.search.watched import share, watched
-from core.store import BadStorage, open_storage
+from core.store import BadStorage, open_storage, storage_of
 
 BOSTON = Config.from_query({"dataset": "boston", "epochs": "3"})
 PLAN = Plan(BOSTON, trials=8, seeds=2)
@@ -132,10 +136,9 @@ def test_a_round_that_was_broken_off_is_not_shared_as_if_it_were_trained_elsewhe
 
 
 def test_a_shared_search_is_as_long_as_it_was_however_long_its_plan(url: str) -> None:
-    """Of three numbers with two values each or more, the largest grid of at most 11 cells has 8."""
-    alone = Search(replace(PLAN, sampler="grid", trials=11))
-    assert alone.target == 8
-    assert share(alone, url).target == 8
+    alone = Search(PLAN)
+    kept.set_target(alone.study, 11)
+    assert share(alone, url).target == 11
 
 
 def test_a_study_that_was_made_longer_is_opened_at_its_new_length(url: str) -> None:
@@ -175,3 +178,124 @@ def test_a_setting_in_training_when_a_search_is_shared_is_tried_by_the_workers(u
     frame = share(alone, url).table()
     assert frame.loc[frame["kind"] == "hand", "state"].tolist() == ["queued"]
     assert frame.loc[frame["kind"] == "hand", "learning_rate"].tolist() == [0.0123]
+
+
+HAND = {"learning_rate": 0.0123, "batch_size": 17, "momentum": 0.5}
+
+
+def test_stars_and_notes_are_shared_with_their_settings(url: str) -> None:
+    """What runs here is queued behind the others there, so numbers change."""
+    alone = half()
+    while not alone.running():
+        alone.advance()
+    alone.enqueue(HAND)
+    for number in (1, 5, 8):
+        kept.set_mark(alone.study, number, number != 5, f"note {number}")
+    before, after = (frame[frame["note"] != ""] for frame in (alone.table(), share(alone, url).table()))
+    words = [*PLAN.space.words, "star", "note"]
+    assert after["note"].tolist() == ["note 1", "note 8", "note 5"]
+    assert sorted(map(tuple, after[words].to_numpy())) == sorted(map(tuple, before[words].to_numpy()))
+
+
+def test_two_who_look_on_and_make_a_study_longer_both_have_their_trials(url: str) -> None:
+    one = share(half(), url, "mine")
+    other = watched(url, "mine")
+    one.extend(20)
+    other.extend(10)
+    assert kept.target(open_study(open_storage(url), "mine")) == 38
+    assert other.target == other.plan.trials == 38
+
+
+@pytest.mark.parametrize("sampler", ["bayesian", "sobol"])
+def test_a_setting_queued_by_hand_in_a_shared_search_is_tried_by_the_workers(url: str, sampler: str) -> None:
+    """Oracle: of the search as it stands in the database, so many have ended, run or are queued."""
+    share(Search(Plan(BOSTON.but(epochs=1), trials=5, seeds=1, sampler=sampler)), url, "mine")
+    found = watched(url, "mine")
+    found.enqueue(HAND)
+    assert found.target == found.plan.trials == 6
+    kept.set_target(found.study, 8)
+    found.enqueue(HAND | {"momentum": 0.25})
+    assert found.target == 8, "there was room for it"
+    helped(url, "mine")
+    found.advance()
+    frame = found.table()
+    assert frame.loc[frame["kind"] == "hand", "score"].notna().tolist() == [True, True]
+    found.enqueue(HAND | {"momentum": 0.75})
+    assert found.target == 9
+
+
+def test_a_setting_beyond_the_largest_budget_is_not_queued_in_a_shared_search(url: str) -> None:
+    found = share(half(), url, "mine")
+    kept.set_target(found.study, 1001)  # as no page does
+    before = len(found.study.trials)
+    with pytest.raises(OutOfRange, match=r"trials must be .* got 1001"):
+        found.enqueue(HAND)
+    assert len(found.study.trials) == before
+
+
+def test_what_the_workers_drew_for_a_shared_sobol_search_is_its_sequence_also_when_it_is_longer(
+    url: str,
+) -> None:
+    plan = Plan(BOSTON.but(epochs=1), trials=9, seeds=1, sampler="sobol")
+    share(Search(replace(plan, trials=4)), url, "mine")
+    found = watched(url, "mine")
+    found.extend(3)
+    create_or_open(plan, open_storage(url), "mine")
+    helped(url, "mine")
+    found.advance()
+    words = list(plan.space.words)
+    assert found.table()["score"].notna().sum() == 9
+    assert set(found.table()["kind"]) == {"start"}
+    pd.testing.assert_frame_equal(found.table()[words], Search(plan).table()[words])
+
+
+def test_a_point_that_a_dead_worker_held_is_not_skipped_by_a_longer_sobol_search(url: str) -> None:
+    plan = Plan(BOSTON, trials=6, seeds=1, sampler="sobol")
+    found = share(Search(replace(plan, trials=4)), url, "mine")
+    first = found.study.trials[0]._trial_id
+    for state in (TrialState.RUNNING, TrialState.FAIL):
+        storage_of(found.study).set_trial_state_values(first, state)
+    settle(found.study)
+    found.extend(2)
+    tried = found.table()[lambda frame: frame["state"] == "queued"][list(plan.space.words)]
+    wanted = Search(plan).table()[list(plan.space.words)]
+    assert sorted(map(tuple, tried.to_numpy())) == sorted(map(tuple, wanted.to_numpy()))
+
+
+def test_a_check_that_began_before_others_tried_more_does_not_count(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("core.search.study.best_trials", lambda frame, plan: frame["number"].tolist()[::-1])
+    found = share(half(), url, "mine")
+    helped(url, "mine")
+    while found.searching or not found.configs:
+        found.advance()
+    found.extend(2)
+    helped(url, "mine")
+    while found.searching:
+        found.advance()
+    found.advance()
+    assert found.configs == [], "it is left at once"
+    while found.active:
+        found.advance()
+    assert {check.number for check in found.checks or ()} == {9, 8, 7}
+
+
+def test_a_look_that_began_before_the_study_was_made_longer_does_not_hide_that(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = share(half(), url, "mine")
+    longer = threading.Thread(target=found.extend, args=(3,))
+    stopped = kept.stopped
+
+    def late(study: optuna.Study) -> bool:
+        """The last thing that a look reads."""
+        if not longer.ident:
+            longer.start()
+            longer.join(0.5)
+        return stopped(study)
+
+    monkeypatch.setattr(kept, "stopped", late)
+    found.advance()
+    longer.join()
+    assert found.target == kept.target(found.study) == 11

@@ -105,6 +105,56 @@ def test_a_search_goes_on_while_another_page_is_looked_at_and_after_a_reload(
     visitor.until(lambda: "Stopped" in visitor.progress())
 
 
+def test_more_trials_can_be_asked_for_from_a_search_s_first_trials_on(visitor: Visitor, address: str) -> None:
+    searching(visitor, address, ended=0)
+    visitor.until(visitor.button("more").is_enabled)
+    assert "Searching" in visitor.progress()
+    visitor.button("stop").click()
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_row_of_views_stays_where_it_is_when_a_shorter_one_is_picked(
+    browser: Browser, address: str, width: int
+) -> None:
+    visitor = Visitor(browser, width=width)
+    finished(visitor, address)
+    row = visitor.page.locator(".st-key-w_view")
+    below_the_header = "row => { row.style.scrollMarginTop = '120px'; row.scrollIntoView({block: 'start'}) }"
+    row.evaluate(below_the_header)
+    visitor.page.wait_for_timeout(500)
+    before = row.bounding_box()
+    for name in ("Importances", "Was it worth it?", "Maps"):
+        row.get_by_text(name, exact=True).click()
+        visitor.settle()
+        visitor.page.wait_for_timeout(500)
+        now = row.bounding_box()
+        assert before is not None
+        assert now is not None
+        assert now["y"] == pytest.approx(before["y"], abs=2)
+    visitor.context.close()
+
+
+FAINTEST = """() => new Promise(done => {
+    let least = 1;
+    const end = performance.now() + 6000;
+    const look = () => {
+        for (const element of document.querySelectorAll('[data-testid=stElementContainer]'))
+            least = Math.min(least, Number(getComputedStyle(element).opacity));
+        performance.now() < end ? requestAnimationFrame(look) : done(least);
+    };
+    look();
+})"""
+
+
+def test_nothing_fades_while_a_search_goes_on(visitor: Visitor, address: str) -> None:
+    visitor.page.emulate_media(reduced_motion="no-preference")
+    visitor.open(address + LONG.replace("view=slices", "view=maps").replace("epochs=60", "epochs=10"))
+    visitor.until(lambda: trial(visitor) > 8, 90)
+    assert visitor.page.evaluate(FAINTEST) == 1
+    assert "Searching" in visitor.progress()
+    visitor.button("stop").click()
+
+
 def test_a_double_click_on_start_starts_one_search(visitor: Visitor, address: str) -> None:
     visitor.open(address + SHORT.replace("&run=1", ""))
     visitor.button("start").dblclick()

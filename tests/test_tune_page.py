@@ -84,6 +84,11 @@ def searched(at: AppTest) -> AppTest:
     return at.run()
 
 
+def note(at: AppTest) -> Any:
+    """The field for a note beside the trial that is looked at."""
+    return at.text_input(key=f"w_note_{at.selectbox(key='w_trial').value}")
+
+
 def choose(at: AppTest, number: int) -> None:
     """Picks a trial, a second after the last was shown: what comes sooner may be taken for an echo."""
     time.sleep(1.1)
@@ -109,7 +114,7 @@ def test_a_link_runs_a_search_and_the_page_draws_what_it_found() -> None:
     held = expected[expected["state"] == "finished"]
     assert rows["loss"].to_numpy() == pytest.approx(10 ** held["score"].to_numpy())
     assert rows["trial"].tolist() == (held["number"] + 1).tolist()
-    assert "Take learning rate" in said(at)
+    assert "Take trial" in said(at)
     assert "fresh seeds" in said(at)
 
 
@@ -143,9 +148,9 @@ def test_a_preset_is_the_search_that_it_says(name: str) -> None:
         ({"trials": "100000"}, "trials must be a whole number in [1, 1000], got 100000."),
         (
             {"space": "learning_rate:0:0.1"},
-            "learning_rate is searched on a logarithmic scale, which has no 0",
+            "learning rate is searched on a logarithmic scale, which has no 0",
         ),
-        ({"space": "learning_rate:0.1:0.1"}, "learning_rate: its range is empty, got 0.1 to 0.1"),
+        ({"space": "learning_rate:0.1:0.1"}, "learning rate: its range is empty, got 0.1 to 0.1"),
         ({"space": "learning_rate:0.1:0.01"}, "must go from the smaller to the larger, got 0.1 to 0.01"),
         ({"space": "nonsense"}, "space must be of ranges such as learning_rate:0.0001:0.1"),
         ({"sampler": "bayesan"}, "Did you mean 'bayesian'"),
@@ -244,7 +249,7 @@ def test_a_search_that_goes_on_already_is_not_begun_again_from_an_older_link() -
 def test_other_ends_after_a_search_take_its_results_over() -> None:
     at = searched(finished())
     at.number_input(key="w_space_learning_rate_high").set_value(0.05).run()
-    assert at.button(key="start").label == "Go on in these ranges"
+    assert at.button(key="start").label == "New ranges"
     old = job(at).training
     at.button(key="start").click().run()
     settled(at, lambda: progress(at).startswith("Finished") and job(at).training is not old)
@@ -349,7 +354,7 @@ def test_a_setting_outside_the_ranges_is_refused_in_a_sentence() -> None:
     inputs = [n for n in at.number_input if n.key.startswith("hand_")]
     inputs[0].set_value(5.0)
     at.button(key="FormSubmitter:by-hand-Queue it").click().run()
-    assert "learning_rate must be in [0.0001, 0.1], the range searched, got 5" in at.error[0].value
+    assert "learning rate must be in [0.0001, 0.1], the range searched, got 5" in at.error[0].value
     assert len(job(at).training.table()) == 6
 
 
@@ -357,9 +362,9 @@ def test_stars_and_notes_stay_with_their_trial() -> None:
     at = finished(view="trials")
     choose(at, 2)
     at.button(key="star").click().run()
-    at.text_input(key="w_note").set_value("hm *bold*").run()
+    note(at).set_value("hm *bold*").run()
     choose(at, 1)
-    assert at.text_input(key="w_note").value == ""
+    assert note(at).value == ""
     frame = job(at).training.table()
     assert frame["star"].tolist() == [False, False, True, False, False, False]
     assert frame.loc[2, "note"] == "hm *bold*"
@@ -398,13 +403,79 @@ def test_a_search_survives_another_page_and_a_new_session_with_its_link() -> Non
     assert progress(at) == "Finished · 6 trials"
     again = opened(**link)
     assert progress(again) == "Finished · 6 trials"
-    assert "Take learning rate" in said(again)
+    assert "Take trial" in said(again)
 
 
 def test_other_settings_than_those_of_the_trials_are_named() -> None:
     at = finished()
     at.number_input(key="w_seed").set_value(3).run()
     assert progress(at) == "These trials are of other settings than now: Start searches those of now."
+
+
+def test_where_the_searched_numbers_stand_does_not_make_it_another_search() -> None:
+    at = finished()
+    words = at.session_state["words"]
+    at.session_state["words"] = words | {"learning_rate": "0.05", "momentum": "0.5", "batch_size": "7"}
+    at.session_state["touched"] = True  # as a setting that is taken to Train and back
+    at.run()
+    assert progress(at) == "Finished · 6 trials"
+    at.button(key="more").click().run()
+    settled(at, lambda: progress(at) == "Finished · 16 trials")
+
+
+def test_other_settings_in_mid_search_are_named_and_start_begins_with_them() -> None:
+    at = opened(epochs="50", trials="60", seeds="4", run="1")
+    settled(at, lambda: job(at).training is not None)
+    at.run()
+    assert at.button(key="start").disabled
+    before = job(at)
+    at.selectbox(key="w_dataset").set_value("diabetes").run()
+    assert progress(at).endswith("of other settings than now, which Start would search")
+    at.button(key="start").click().run()
+    assert before.state == "stopped"
+    assert job(at) is not before
+    assert job(at).subject.config.dataset.name == "diabetes"
+
+
+def test_start_is_not_offered_again_while_its_search_is_prepared() -> None:
+    at = opened(epochs="50", trials="60", seeds="4")
+    at.button(key="start").click().run()
+    first = job(at)
+    assert at.button(key="start").disabled
+    assert not first.over
+
+
+def test_what_is_trained_beside_a_search_has_its_progress_and_can_be_stopped() -> None:
+    for key, name, more in (("beside", "Random and grid", {"view": "worth"}), ("truth", "The truth", {})):
+        at = finished(**more, epochs="100", trials="12", seeds="4")
+        assert at.button(key="stop").disabled
+        at.button(key=key).click().run()
+        assert progress(at).startswith(f"{name} · ")
+        at.button(key="pause").click().run()
+        assert job(at, key).state == "paused"
+        assert "paused at" in progress(at)
+        at.button(key="stop").click().run()
+        assert job(at, key).state == "stopped"
+        assert progress(at) == "Finished · 12 trials"
+
+
+def test_the_truth_is_trained_once_however_often_it_is_asked_for() -> None:
+    at = finished(epochs="100", trials="12", seeds="4")
+    at.button(key="truth").click().run()
+    first = job(at, "truth")
+    time.sleep(0.6)  # sooner it would be a double click
+    at.button(key="truth").click().run()
+    assert not first.over
+    assert job(at, "truth") is first
+    at.button(key="stop").click().run()
+
+
+def test_a_trial_that_was_picked_of_one_search_is_not_picked_of_the_next() -> None:
+    at = finished(view="trials")
+    choose(at, 2)
+    assert at.session_state["trial"] == 2
+    at.button(key="start").click().run()
+    assert "trial" not in at.session_state
 
 
 def test_downloads_are_made_of_the_search() -> None:
@@ -429,7 +500,7 @@ def test_a_search_is_shared_worked_on_elsewhere_and_checked_here() -> None:
     assert progress(at) == f"Waiting for workers · {ended} of 18 trials"
     work(open_study(open_storage(default_url()), "class-7"))
     settled(at, lambda: progress(at) == "Finished · 18 trials")
-    assert "Take learning rate" in said(at)
+    assert "Take trial" in said(at)
     assert at.dataframe[0].value[["State", "Seen"]].values.tolist() == [["stopped", "–"]]
     assert at.button(key="workers_stop").disabled
     again = opened(study="class-7", view="workers")
@@ -458,7 +529,7 @@ def test_a_study_that_was_downloaded_is_shown_again_with_its_settings_and_may_go
     frame = job(other).training.table()
     assert frame["score"].tolist() == before.table()["score"].tolist()
     assert frame["star"].tolist() == [False, False, True, False, False, False]
-    verdict = next(line for line in words.split("  ") if "Take learning rate" in line)
+    verdict = next(line for line in words.split("  ") if "Take trial" in line)
     assert verdict[:40] in said(other)
     other.button(key="more").click().run()
     settled(other, lambda: progress(other) == "Finished · 16 trials")
@@ -561,7 +632,7 @@ def test_ends_edited_while_a_search_goes_on_take_over_what_has_ended() -> None:
     settled(at, lambda: job(at).training is not None and job(at).training.ended >= 4)
     at.number_input(key="w_space_learning_rate_high").set_value(0.05).run()
     old = job(at)
-    assert at.button(key="start").label == "Go on in these ranges"
+    assert at.button(key="start").label == "New ranges"
     at.button(key="start").click().run()
     assert old.over
     settled(at, lambda: job(at).training is not None and job(at).training is not old.training)
@@ -575,7 +646,7 @@ def test_a_larger_budget_after_a_search_makes_it_longer() -> None:
     at.session_state["budget"] = True
     at.run()
     at.number_input(key="w_trials").set_value(9).run()
-    assert at.button(key="start").label == "Go on for more"
+    assert at.button(key="start").label == "More trials"
     at.button(key="start").click().run()
     settled(at, lambda: progress(at) == "Finished · 9 trials")
     assert job(at).training is before
@@ -588,7 +659,7 @@ def test_who_follows_a_link_to_another_s_search_cannot_command_it(monkeypatch: p
     at.button(key="more").click().run()
     assert (mine.training.target, job(at)) == (6, mine)
     assert all(at.button(key=key).disabled for key in ("star", "again"))
-    assert at.text_input(key="w_note").disabled
+    assert note(at).disabled
     pick(at, "workers")
     at.button(key="share_it").click().run()
     assert (job(at), "study" in at.session_state["words"]) == (mine, False)
@@ -601,7 +672,7 @@ def test_a_search_is_starred_added_to_and_annotated_by_its_owner_alone(
     """The act comes from a page that was drawn while the search was this visitor's."""
     at = finished(view="trials")
     monkeypatch.setattr(_live, "owner", lambda: "somebody else")
-    (at.text_input(key="w_note").set_value("x") if act == "note" else at.button(key=act).click()).run()
+    (note(at).set_value("x") if act == "note" else at.button(key=act).click()).run()
     frame = job(at).training.table()
     assert len(frame) == 6
     assert not frame["star"].any()
@@ -662,7 +733,7 @@ def test_a_trial_is_copied_into_the_form_unstarred_with_its_note_kept_and_its_er
     found = job(at).training
     choose(at, 2)
     at.button(key="copy").click().run()
-    at.text_input(key="w_note").set_value("kept").run()
+    note(at).set_value("kept").run()
     for star in (True, False):
         at.button(key="star").click().run()
         frame = found.table()
@@ -682,7 +753,8 @@ def test_a_click_on_a_map_is_tried_with_the_other_numbers_as_in_the_best_one() -
     at = finished()
     found = job(at).training
     best = found.values(found.checks[0].number)
-    at.session_state["cell"] = (("learning_rate", "batch_size"), (0.0123, 17.2))
+    setting = best | {"learning_rate": 0.0123, "batch_size": 17}
+    at.session_state["cell"] = found.study.study_name, ("learning_rate", "batch_size"), setting
     at.run()
     assert at.button(key="try_cell").label == "Try learning rate 0.0123, batch size 17"
     at.button(key="try_cell").click().run()

@@ -1,6 +1,7 @@
 """Workers that share a study: who takes which trial, when they end, and what they say."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from optuna.trial import FrozenTrial, Trial, TrialState
 from workers import BEAT, GRACE, LONG, QUICK, Worker, crew, until
 
+from core import worker
 from core.search import search
 from core.search import trials as kept
 from core.search.plan import BadPlan, Plan
@@ -141,6 +143,7 @@ def test_two_who_make_the_same_study_at_once_get_the_same(url: str) -> None:
         (replace(QUICK, config=QUICK.config.but(epochs=11)), "config"),
         (replace(QUICK, space=Space(learning_rate=(1e-4, 2e-2))), "space"),
         (replace(QUICK, seeds=2), "seeds"),
+        (replace(QUICK, sampler="tpe"), "sampler"),
     ],
 )
 def test_a_study_of_something_else_is_not_gone_on_with(storage: Storage, other: Plan, differs: str) -> None:
@@ -154,6 +157,34 @@ def test_a_plan_with_more_trials_makes_the_study_longer_and_one_with_fewer_does_
     create_or_open(replace(QUICK, trials=15), storage, "a")
     create_or_open(replace(QUICK, trials=3), storage, "a")
     assert kept.target(study) == 15
+
+
+def test_a_study_that_is_there_keeps_the_seed_of_its_sampler(storage: Storage) -> None:
+    create_or_open(replace(QUICK, seed=3), storage, "a")
+    assert kept.plan_of(create_or_open(replace(QUICK, seed=4), storage, "a")).seed == 3
+
+
+def test_another_sampler_than_that_of_the_study_is_refused_by_search(url: str) -> None:
+    search(QUICK.config, QUICK.space, trials=1, seeds=1, sampler="grid", storage=url, name="a")
+    with pytest.raises(BadPlan, match="The study 'a' has another sampler: take another name"):
+        search(QUICK.config, QUICK.space, trials=1, seeds=1, sampler="bayesian", storage=url, name="a")
+
+
+@pytest.mark.parametrize(
+    ("sampler", "kinds"),
+    [
+        ("bayesian", ["random", "random", "model", "model"]),
+        ("sobol", ["random"] * 4),
+        ("grid", ["random"] * 4),
+        ("random", ["model"] * 4),
+    ],
+)
+def test_what_a_worker_drew_at_random_says_so(storage: Storage, sampler: str, kinds: list[str]) -> None:
+    plan = replace(QUICK, config=QUICK.config.but(epochs=1), trials=4, sampler=sampler)
+    kept.create(plan, storage, "a", queue=False)
+    study = open_study(storage, "a")
+    assert work(study) == 4
+    assert kept.table(study, plan.space)["kind"].tolist() == kinds
 
 
 def test_an_unknown_study_is_answered_with_those_that_are_near(storage: Storage) -> None:
@@ -382,6 +413,13 @@ def test_the_command_works_and_other_data_is_refused_with_a_sentence(storage: St
     assert code == 2
     assert said.startswith("This study was made with other data under the name 'boston'")
     assert said.count("\n") == 1
+
+
+def test_the_command_that_the_page_shows_names_any_study(storage: Storage, url: str) -> None:
+    words = shlex.split(worker.command("-a b;'c"))
+    assert words[:3] == ["python", "-m", "core.worker"]
+    code, said = command(url, *words[3:])
+    assert (code, said) == (2, """There is no study named "-a b;'c"; there is none at all.\n""")
 
 
 def test_a_database_that_is_lost_is_said_and_not_shown_as_a_fault(storage: Storage, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def search(
         sampler: A key of SAMPLERS.
         storage: A database URL. Then the study is kept there under `name`, workers on other machines may
             join, and a study of that name goes on; in memory when None.
-        seed: Where the sampler's randomness comes from.
+        seed: Where the sampler's randomness comes from; a study that is there keeps its own.
         exact: As the tuning tutorial does it; see `Plan`.
         name: Of the study in the storage.
 
@@ -68,7 +68,9 @@ def search(
     from core.search.ending import verdict
     from core.search.study import Search
 
-    plan = Plan(config, space or Space(), trials, seeds, batch, sampler, seed, exact)
+    plan = Plan(config, Space() if space is None else space, trials, seeds, batch, sampler, seed, exact)
+    _check_text("storage", storage, "the address of a database, such as sqlite:///lab.db,")
+    _check_text("name", name, "the name of a study")
     study = None
     if storage is not None:
         from core.search.shared import finish
@@ -79,3 +81,8 @@ def search(
         found.advance()
     frame = found.table()
     return Result(found.best, frame, verdict(plan, frame, found.checks))
+
+
+def _check_text(argument: str, given: object, good: str) -> None:
+    if not (given is None or isinstance(given, str)):
+        raise BadPlan(f"{argument} must be {good} or None, got {given!r}.")

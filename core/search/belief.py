@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from core.config import Config
 from core.optimizers import SGD, Momentum, Nesterov
 from core.search.acquisition import best_value, expected_improvement
 from core.search.plan import Plan
@@ -27,8 +28,10 @@ CELLS = 31  # along each side of a surface
 def believe(frame: pd.DataFrame, plan: Plan) -> Process | None:
     """The process that is fitted to the trials of a table; None while there are fewer than three.
 
-    It is the very model that the Bayesian sampler asks with, whatever sampler chose the trials; but for whole
-    numbers on linear scales, around which the sampler leaves half a step at the ends of their range.
+    It is fitted as the Bayesian sampler fits its own, whatever sampler chose the trials, but is not the very
+    same model. Whole numbers stand here where they were trained; there on a logarithmic scale where they were
+    asked for before rounding, which matters for the smallest, and on a linear one in a range that is half a
+    step longer at each end. Of very many trials the sampler fits to the first ones and only refines.
     """
     known = told(frame)
     if len(known) < FEWEST:
@@ -120,21 +123,22 @@ def importances(process: Process, plan: Plan) -> pd.DataFrame:
 def limit_line(plan: Plan, values: dict[str, float], x: str, y: str, points: int = 48) -> pd.DataFrame | None:
     """The largest learning rate that holds, over batch size or momentum: columns x and y, as values.
 
+    For linear least squares it follows from the data alone (`core.sharpness.least_squares`). Else it is a
+    local estimate from the curvature at the first weights, which moves in training: often more holds.
+
     Over batch sizes it is that of batches of equal size: a short last batch, which makes it a saw blade, is
     left out. Over momentum it is that of the batches that are really trained.
 
     None where the plane has no learning rate or nothing that it depends on, where the rule has no such limit
-    in theory, or where the problem has no curvature that could be computed.
+    in theory or does what the theory does not count in, or where the problem has no curvature that could be
+    computed.
     """
     other = y if x == "learning_rate" else x
-    rule = plan.config.optimizer
-    if "learning_rate" not in (x, y) or other not in ("batch_size", "momentum"):
-        return None
-    if type(rule) not in (SGD, Momentum, Nesterov):
-        return None
     config = plan.space.config(plan.config, values)
+    if "learning_rate" not in (x, y) or other not in ("batch_size", "momentum") or not _plain(config):
+        return None
     along = _along(next(r for r in plan.space.ranges if r.word == other), points)
-    nesterov = isinstance(rule, Nesterov)
+    nesterov = isinstance(config.optimizer, Nesterov)
     try:
         if other == "momentum":
             found = learning_rate_limits(config_moments(config), [config.batch_size], along, nesterov)[:, 0]
@@ -147,3 +151,13 @@ def limit_line(plan: Plan, values: dict[str, float], x: str, y: str, points: int
         return None
     line = {"learning_rate": found, other: along}
     return pd.DataFrame({"x": line[x], "y": line[y]})
+
+
+def _plain(config: Config) -> bool:
+    """Whether the limit counts in all that the rule does: no dampening, no weight decay, no schedule."""
+    rule = config.optimizer
+    if not isinstance(rule, (SGD, Momentum, Nesterov)):
+        return False
+    steady = config.momentum_schedule.constant or not rule.momentum_name
+    more = rule.weight_decay or getattr(rule, "dampening", 0.0)
+    return config.schedule.constant and steady and not more

@@ -19,7 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 from core.config import Config
 from core.registry import Interval
 from core.search import trials as kept
-from core.search.plan import SEEDS, TRIALS, BadPlan, Plan, from_text, to_text
+from core.search.plan import LAST_SEED, SEEDS, TRIALS, BadPlan, Plan, from_text, to_text
 from core.search.study import Search
 
 MANY = 2 * int(TRIALS.high)  # trials, with those that failed
@@ -83,7 +83,7 @@ def _plan(attrs: Mapping[str, Any]) -> Plan:
         words = json.loads(text)
         if not isinstance(words, dict):
             raise BadPlan(_NO_PLAN.format(brief(text)))
-        _whole(words.get("seed"), "The seed of the search", 0, 2**32 - 1)
+        _whole(words.get("seed"), "The seed of the search", 0, LAST_SEED)
         if not isinstance(words.get("exact"), bool):
             raise _bad("Whether the search is exact", "true or false", words.get("exact"))
         return from_text(text)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from core.labels import spoken
 from core.search.belief import Surface, losses, places, slices
 from core.search.plan import Plan
 from core.search.process import Process
@@ -14,7 +15,7 @@ from core.search.sampler import noise_of
 from core.search.space import Range
 from core.search.trials import DIVERGED, FINISHED, RUNNING
 
-KIND = {"default": 0, "start": 0, "model": 1, "hand": 2, "before": 3}
+KIND = {"default": 0, "nearest": 0, "start": 0, "model": 1, "random": 1, "hand": 2, "before": 3}
 CURVES = 60  # learning curves drawn at the most, the latest
 OTHER, BEST, GOING, CHOSEN = range(4)  # looks of a learning curve
 TOLD, LOST, TOP, TRAINED, NEXT = range(5)  # marks on a surface
@@ -78,7 +79,7 @@ def best_so_far(ended: pd.DataFrame) -> np.ndarray:
 
 def setting(row: pd.Series, words: Iterable[str]) -> str:
     """A trial's values in words."""
-    return ", ".join(f"{word.replace('_', ' ')} {row[word]:.4g}" for word in words)
+    return ", ".join(f"{spoken(word)} {row[word]:.4g}" for word in words)
 
 
 def learning_curves(
@@ -123,8 +124,14 @@ def logs(scores: np.ndarray, plan: Plan) -> np.ndarray:
 
 
 def grid(x: np.ndarray, y: np.ndarray, value: np.ndarray, ranges: tuple[Range, Range]) -> pd.DataFrame:
-    """Cells with their edges and middles, from values at the middles of evenly spaced cells."""
-    across, up = (_edges(r, len(v)) for r, v in zip(ranges, (x, y), strict=True))
+    """Cells that fill the plane, with their edges and middles.
+
+    Args:
+        x, y: (X,) and (Y,), the middles of the cells, rising, as values.
+        value: (Y, X).
+        ranges: Of x and y.
+    """
+    across, up = (_edges(r, v) for r, v in zip(ranges, (x, y), strict=True))
     row, column = (i.ravel() for i in np.indices(value.shape))
     return pd.DataFrame(
         {
@@ -139,8 +146,10 @@ def grid(x: np.ndarray, y: np.ndarray, value: np.ndarray, ranges: tuple[Range, R
     )
 
 
-def _edges(r: Range, count: int) -> np.ndarray:
-    return places(r, np.linspace(0, 1, count + 1))
+def _edges(r: Range, middles: np.ndarray) -> np.ndarray:
+    """Halfway between neighbouring middles on the range's scale; the outermost at its ends."""
+    at = np.array([r.unit(float(v)) for v in middles])
+    return places(r, np.concatenate([[0.0], (at[1:] + at[:-1]) / 2, [1.0]]))
 
 
 def placed(r: Range, values: np.ndarray) -> np.ndarray:

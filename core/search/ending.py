@@ -11,10 +11,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.compare import Estimate, estimate
+from core.labels import spoken
 from core.search.belief import believe, losses, units
 from core.search.objective import Outcome
 from core.search.plan import SAMPLERS, Plan
-from core.search.space import Range, Space, numbers
+from core.search.space import USUAL, Range, Space, numbers
 from core.search.trials import FINISHED
 from core.verdict import digits
 
@@ -22,10 +23,13 @@ if TYPE_CHECKING:
     from core.search.sampler import Reason
 
 EDGE = 0.03  # of a range: nearer to its end counts as on it
+RATIO = 1.5  # of an end on a linear scale, for a number that is usually searched in ratios: the same
 RESAMPLES = 400
 ORIGINS = {
     "default": "is what the page had set",
+    "nearest": "is the nearest in the ranges to what the page had set",
     "start": "is one of the settings that are spread over the space first",
+    "random": "was drawn at random",
     "hand": "was added by hand",
     "before": "was taken over from the search in the old ranges",
 }
@@ -45,10 +49,18 @@ class Check:
     scores: NDArray[np.float64]
     losses: NDArray[np.float64]
 
-    @property
-    def loss(self) -> Estimate:
-        """The mean of the losses with its 95 % interval."""
-        return estimate(self.losses)
+    def loss(self, exact: bool) -> Estimate:
+        """The mean of the losses of the seeds that held, with its 95 % interval.
+
+        It is the mean that the search minimises: the arithmetic one where the search is exact, else the
+        geometric one, whose interval is made on the logarithms. A loss of 0 counts as in its score.
+        """
+        if exact:
+            return estimate(self.losses)
+        with np.errstate(divide="ignore"):
+            told = estimate(np.maximum(np.log10(self.losses), self.scores))
+        mean, low, high = (float(10.0**v) for v in told[:3])
+        return Estimate(mean, low, high, told.n)
 
     @property
     def diverged(self) -> int:
@@ -98,7 +110,7 @@ def edges(plan: Plan, values: Mapping[str, float]) -> list[str]:
     said = []
     for r, low in _ends(plan, values):
         end, way = ("low", "downwards") if low else ("high", "upwards")
-        name, at = r.word.replace("_", " "), digits(r.low if low else r.high)
+        name, at = spoken(r.word), digits(r.low if low else r.high)
         said.append(f"The {name} is at the {end} end of its range ({at}): widen it {way}.")
     return said
 
@@ -111,39 +123,76 @@ def widened(plan: Plan, values: Mapping[str, float]) -> Space | None:
 
 
 def _ends(plan: Plan, values: Mapping[str, float]) -> list[tuple[Range, bool]]:
-    """The ranges on whose low (True) or high end a setting lies, where the setting could go further."""
+    """The ranges on whose low (True) or high end a setting lies, where going further would change something.
+
+    Batches cannot become larger than the training part.
+    """
     known, found = numbers(plan.config), []
     for r in plan.space:
-        at, record = r.unit(values[r.word]), known[r.word]
-        if at <= EDGE and record.low < r.low and not (r.scale == "log" and r.low <= record.low):
+        value, record = values[r.word], known[r.word]
+        whole = r.word == "batch_size" and r.high >= plan.config.train_rows
+        if record.low < r.low and _near(r, value, r.low):
             found.append((r, True))
-        elif at >= 1 - EDGE and record.high > r.high:
+        elif record.high > r.high and not whole and _near(r, value, r.high):
             found.append((r, False))
     return found
 
 
+def _near(r: Range, value: float, end: float) -> bool:
+    """Whether a value is as good as an end of its range.
+
+    On a linear scale a number that counts in ratios may be many times an end that lies close to 0: there the
+    ratio must be small too, that of 1 - value for numbers that are finer near 1.
+    """
+    if abs(r.unit(value) - r.unit(end)) > EDGE:
+        return False
+    usual = USUAL[r.word].scale if r.word in USUAL else "linear"
+    if r.scale != "linear" or usual == "linear":
+        return True
+    a, b = (1 - value, 1 - end) if usual == "rest" else (value, end)
+    return max(a, b) <= RATIO * min(a, b)
+
+
 def verdict(plan: Plan, frame: pd.DataFrame, checks: Sequence[Check] | None) -> str:
-    """What the search has found, in plain sentences; how sure that is, and what stands in its way."""
+    """What the search has found, in plain sentences; how sure that is, and what stands in its way.
+
+    While it goes on, the best is the lowest score, as the history draws it. In the end it is the first of the
+    checks.
+    """
     ended = int(frame["score"].notna().sum())
     if not ended:
         return "The first settings are being tried."
-    ranked = best_trials(frame, plan)
-    if not ranked:
+    held = frame[frame["state"] == FINISHED]
+    if not len(held):
         lower = " Search smaller learning rates." if "learning_rate" in plan.space.words else ""
         return f"All {ended} settings tried so far diverged on some seed.{lower}"
     if checks is None:
-        best = frame.set_index("number").loc[ranked[0]]
-        return f"Best so far: {_setting(plan, best)}, loss {digits(best['loss'])}."
+        best = held.iloc[int(held["score"].to_numpy().argmin())]
+        loss = float(losses(np.asarray(best["score"]), plan))
+        return f"Best so far: trial {best['number'] + 1}: {_setting(plan, best)}, loss {digits(loss)}."
     first = checks[0]
     setting = frame.set_index("number").loc[first.number]
     values = {word: float(setting[word]) for word in plan.space.words}
-    parts = [
-        f"Take {_setting(plan, setting)}: on {len(first.losses)} fresh seeds its loss is "
-        f"{_interval(first.loss)}; the search itself had seen {digits(setting['loss'])}."
-    ]
+    told = _fresh_and_seen(plan, first, setting, several=len(held) > 1)
+    parts = [f"Take trial {first.number + 1}: {_setting(plan, setting)}. {told}"]
     if first.diverged:
         parts.append(f"{first.diverged} of these seeds diverged, so it is too close to the limit.")
     return " ".join([*parts, _certainty(checks), *edges(plan, values), *_notes(frame)])
+
+
+def _fresh_and_seen(plan: Plan, first: Check, setting: pd.Series, several: bool) -> str:
+    """The loss of the best on fresh seeds and on those of the search, the same kind of mean (`Check.loss`).
+
+    The smallest of several noisy means tends to lie below what it estimates: where it does, that is said.
+    """
+    fresh = first.loss(plan.exact)
+    seen = Check(first.number, setting["scores"], setting["losses"]).loss(plan.exact)
+    now, then = digits(fresh.mean), digits(seen.mean)
+    lucky = several and seen.mean < fresh.mean and then != now
+    reason = ", lower since the best of many is partly lucky" if lucky else ""
+    count = len(first.losses)
+    told = f"On {count} fresh seeds its loss is {_interval(fresh)}" if fresh.n else "No fresh seed held"
+    return f"{told}; the search itself had seen {then}{reason}."
 
 
 def _certainty(checks: Sequence[Check]) -> str:
@@ -151,11 +200,11 @@ def _certainty(checks: Sequence[Check]) -> str:
     if len(checks) == 1:
         return ""
     if not equal:
-        return (
-            f"It is better than the next best, trial {checks[1].number + 1}, by more than one standard error."
-        )
+        following = f"the next best, trial {checks[1].number + 1},"
+        return f"On the same seeds it is better than {following} by more than one standard error."
     names = " and ".join(str(n + 1) for n in equal)
-    return f"Trial{'s' * (len(equal) > 1)} {names} did as well within one standard error."
+    trials = "Trials" if len(equal) > 1 else "Trial"
+    return f"{trials} {names} did as well, within one standard error on the same seeds."
 
 
 def _notes(frame: pd.DataFrame) -> list[str]:
@@ -172,7 +221,7 @@ def _notes(frame: pd.DataFrame) -> list[str]:
 
 
 def _setting(plan: Plan, row: Mapping[str, float] | pd.Series) -> str:
-    return ", ".join(f"{w.replace('_', ' ')} **{row[w]:.4g}**" for w in plan.space.words)
+    return ", ".join(f"{spoken(w)} **{row[w]:.4g}**" for w in plan.space.words)
 
 
 def _interval(value: Estimate) -> str:
@@ -236,6 +285,8 @@ def expected_best(scores: NDArray[np.float64], most: int | None = None) -> pd.Da
 
 def helped(best: Check, others: dict[str, Check | None], plan: Plan) -> str:
     """Whether the search was worth it here: its setting against those that other searches ended with.
+
+    Differences are of means of the kind that `Check.loss` gives, but diverged seeds count as in their scores.
 
     Args:
         best: What this search chose.

@@ -20,9 +20,9 @@ def total_shares(
     A share lies in [0, 1] and counts a parameter's own effect and all interactions that it takes part in, so
     that together they sum to 1 for an additive function and to more for others. Each draw is a function that
     the data allow, and has shares of its own, so the deviation holds what the model does not know of its
-    function; that of its scales it does not, so from few points (8 in 3 dimensions, not 20) the shares come
-    out too even and the deviations too small. What the few points of the draws get wrong of the mean function
-    is made good by many points of that alone (a control variate).
+    function. What it does not know of its scales is not in it: from few points the shares come out too even
+    and the deviations too small. What the few points of the draws get wrong of the mean function is made good
+    by many points of that alone (a control variate).
 
     Args:
         process: The model.

@@ -1,16 +1,24 @@
-"""What a search is: a frozen value, written into the study so that any machine can go on with it."""
+"""What a search is: a frozen value, written into the study so that any machine can go on with it.
+
+And what it tries first, which follows from that value alone.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
+
+import numpy as np
 
 from core.config import Config
 from core.datasets import DATASETS, Dataset
-from core.registry import Choice, Interval
+from core.registry import Choice, Flag, Interval, OutOfRange
 from core.search.space import Ranges, Space
 
 SAMPLERS = {
@@ -27,8 +35,11 @@ SEEDS = Interval(
 )
 BATCH = Interval("q", 4, 1, 16, integer=True, help="Settings that are asked for, and trained, at once.")
 SAMPLER = Choice(tuple(SAMPLERS), "bayesian", "How the next setting is chosen.")
+EXACT = Flag(False, "The search of the tuning tutorial, as it does it.")
+LAST_SEED = 2**31 - 1  # of a search
 STARTS = 5  # settings tried before the model is asked
 APART = 5000  # the seeds of the final check begin so far behind those of the search
+FRESH = 8  # the best are checked on so many seeds
 
 
 class BadPlan(ValueError):
@@ -46,7 +57,7 @@ class Plan:
         seeds: Runs of each setting, with the seeds from config.seed on: the same for all settings.
         batch: Settings that are asked for at once.
         sampler: A key of SAMPLERS.
-        seed: Where the sampler's own randomness comes from.
+        seed: Where the sampler's own randomness comes from, from 0 to LAST_SEED.
         exact: As the tuning tutorial does it: linear scales, whole batch sizes, one seed, one setting at a
             time, the plain loss instead of its logarithm, plain expected improvement.
 
@@ -64,12 +75,36 @@ class Plan:
     exact: bool = False
 
     def __post_init__(self) -> None:
+        self._check_kinds()
+        self._check_seeds()
         records: dict[str, Any] = {"trials": TRIALS, "seeds": SEEDS, "batch": BATCH, "sampler": SAMPLER}
         fixed = {"seeds": 1, "batch": 1} if self.exact else {}
         for name, record in records.items():
             object.__setattr__(self, name, record.check(name, fixed.get(name, getattr(self, name))))
         space = self.space.of(self.config)
         object.__setattr__(self, "space", space.linear() if self.exact else space)
+
+    def _check_kinds(self) -> None:
+        if not isinstance(self.config, Config):
+            raise BadPlan(f"config must be a Config, such as Config(), got {reprlib.repr(self.config)}.")
+        if not isinstance(self.space, Space):
+            good = "a Space, such as Space(learning_rate=(0.001, 0.1))"
+            raise BadPlan(f"space must be {good}, got {reprlib.repr(self.space)}.")
+        EXACT.check("exact", self.exact)
+
+    def _check_seeds(self) -> None:
+        """Passes if the search has a seed, and the final check room for its seeds behind the config's."""
+        whole = isinstance(self.seed, Integral) and not isinstance(self.seed, bool)
+        if not (whole and 0 <= self.seed <= LAST_SEED):
+            good = f"a whole number from 0 to {LAST_SEED}"
+            raise OutOfRange(f"seed must be {good}, got {reprlib.repr(self.seed)}.")
+        object.__setattr__(self, "seed", int(self.seed))
+        record, behind = Config.settings()["seed"], APART + FRESH - 1
+        assert isinstance(record, Interval)
+        if self.config.seed > record.high - behind:
+            most = f"at most {record.high - behind}"
+            why = f"the best are tried again on seeds up to {behind} more"
+            raise OutOfRange(f"config.seed must be {most}, since {why}, got {self.config.seed}.")
 
     @property
     def starts(self) -> int:
@@ -92,6 +127,68 @@ class Plan:
         config = self.space.config(self.config, values)
         first = self.config.seed if first is None else first
         return [replace(config, seed=first + s) for s in range(seeds or self.seeds)]
+
+
+def starts(plan: Plan) -> list[tuple[str, dict[str, float]]]:
+    """The settings that are queued first, each with its kind.
+
+    For the samplers with a model: what the config has, or what is nearest to it in the ranges, then a Sobol
+    sequence; all of a Sobol sequence or of a grid for the samplers of that name; none for random search.
+    """
+    if plan.sampler == "grid":
+        return [("start", values) for values in grid(plan)]
+    if not plan.starts:
+        return []
+    if plan.sampler == "sobol" or plan.exact:
+        return [("start", plan.space.at(u)) for u in sobol(len(plan.space.ranges), plan.starts, plan.seed)]
+    rest = sobol(len(plan.space.ranges), plan.starts - 1, plan.seed)
+    here = all(r.holds(getattr(plan.config, r.word)) for r in plan.space.ranges)
+    first = ("default" if here else "nearest", plan.space.values(plan.config))
+    return [first, *(("start", plan.space.at(u)) for u in rest)]
+
+
+def sobol(dimensions: int, count: int, seed: int, first: int = 0) -> Any:
+    """Points of a scrambled Sobol sequence, (count, dimensions), from the one numbered `first` on.
+
+    References:
+        A. B. Owen, "Scrambling Sobol' and Niederreiter-Xing points", 1998.
+    """
+    from torch.quasirandom import SobolEngine
+
+    if count == 0:
+        return np.empty((0, dimensions))
+    engine = SobolEngine(dimensions, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
+    return engine.draw(first + count).double().numpy()[first:]
+
+
+def grid(plan: Plan) -> list[dict[str, float]]:
+    """The settings of a grid search with at most plan.trials cells, in an order of chance.
+
+    Two values or more for as many numbers as the budget allows, then as many cells as it allows, then as
+    evenly as that allows: 5 x 2 x 2 for 20 trials and three numbers, 3 x 2 x 1 for 7. Numbers that come first
+    in the space get the most values; the ends of the ranges are among them, and the middle where there is
+    only one. What is left of the budget is drawn at random.
+    """
+    counts = _counts(plan.trials, len(plan.space.ranges))
+    axes = [np.linspace(0, 1, n) if n > 1 else np.array([0.5]) for n in counts]
+    cells = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)
+    chance = np.random.default_rng(plan.seed)
+    return [plan.space.at(cells[k]) for k in chance.permutation(len(cells))]
+
+
+def _counts(cells: int, numbers: int) -> tuple[int, ...]:
+    """How many values each number has, the most first; see `grid`."""
+    many = min(numbers, cells.bit_length() - 1)  # numbers that can have two values: 2**many <= cells
+    shapes: list[tuple[int, ...]] = [()]
+    for after in reversed(range(many)):
+        shapes = [
+            (*shape, n)
+            for shape in shapes
+            for n in range(2, min(shape, default=cells) + 1)
+            if math.prod(shape) * n * 2**after <= cells
+        ]
+    best = max(shapes, key=lambda shape: (math.prod(shape), -sum(shape)))
+    return (*best, *[1] * (numbers - many))
 
 
 def to_words(plan: Plan) -> dict[str, str]:

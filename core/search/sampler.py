@@ -205,6 +205,7 @@ class BayesianSampler(BaseSampler):
 
     Attributes:
         reasons: For each trial number that this object asked, but for those drawn at random, why.
+        drawn: The numbers of those.
 
     Raises:
         NotSearchable: A distribution has no numbers, or (when asked) the study does not minimise one value.
@@ -218,6 +219,7 @@ class BayesianSampler(BaseSampler):
         self.distributions = dict(distributions)
         self.seed, self.plain = seed, plain
         self.reasons: dict[int, Reason] = {}
+        self.drawn: set[int] = set()
         self._fitted: dict[Any, Process] = {}
 
     def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
@@ -235,6 +237,7 @@ class BayesianSampler(BaseSampler):
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
         known = told(trials, search_space)
         if len(known.values) < 2:
+            self.drawn.add(trial.number)
             return from_unit(generator.random(len(search_space)), search_space)
         process = self.process(known)
         running = pending(trials, search_space)
@@ -277,6 +280,25 @@ class BayesianSampler(BaseSampler):
         return process
 
 
+class RestSampler(RandomSampler):
+    """Draws at random what grid and Sobol search leave open.
+
+    Attributes:
+        drawn: The numbers of the trials that it drew.
+    """
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.drawn: set[int] = set()
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """A draw as Optuna's."""
+        self.drawn.add(trial.number)
+        return super().sample_independent(study, trial, param_name, param_distribution)
+
+
 def _snap(space: Space) -> Callable[[Array], Array] | None:
     """Moves points (m, d) to what `from_unit` makes of them; None where that is the same."""
     axes = [_Axis.of(distribution) for distribution in space.values()]
@@ -308,9 +330,9 @@ def make_sampler(name: str, distributions: Space, seed: int, plain: bool = False
         "bayesian": lambda: BayesianSampler(distributions, seed, plain),
         "gp": lambda: GPSampler(seed=seed, n_startup_trials=STARTS),
         "tpe": lambda: TPESampler(seed=seed, n_startup_trials=STARTS),
-        "sobol": lambda: RandomSampler(seed),
+        "sobol": lambda: RestSampler(seed),
         "random": lambda: RandomSampler(seed),
-        "grid": lambda: RandomSampler(seed),
+        "grid": lambda: RestSampler(seed),
     }
     if name not in makers:
         raise UnknownName(unknown("sampler", name, makers))
@@ -327,7 +349,7 @@ def ask(study: Study, distributions: Space) -> Trial:
     with ASKING:
         threads, blas = torch.get_num_threads(), os.environ.get(BLAS)
         try:
-            return study.ask(dict(distributions))
+            trial = study.ask(dict(distributions))
         finally:
             if torch.get_num_threads() != threads:
                 torch.set_num_threads(threads)
@@ -335,3 +357,15 @@ def ask(study: Study, distributions: Space) -> Trial:
                 os.environ.pop(BLAS, None)
             else:
                 os.environ[BLAS] = blas
+    note_draw(trial)
+    return trial
+
+
+def note_draw(trial: Trial) -> None:
+    """Writes beside a trial that has its setting that the setting was drawn at random, where it was.
+
+    It is where grid or Sobol search has nothing queued any more, or the Bayesian sampler no model yet; random
+    search and Optuna's own samplers are not asked what they did.
+    """
+    if trial.number in getattr(trial.study.sampler, "drawn", ()):
+        trial.set_user_attr("kind", "random")

@@ -107,13 +107,14 @@ def _extended(plan: Plan, study: optuna.Study) -> optuna.Study:
             f"The study {study.study_name!r} has another {' and '.join(differ)}: take another name."
         )
     if plan.trials > kept.target(study):
-        kept.set_target(study, plan.trials)
+        kept.set_target(study, plan.trials)  # first: others who look on now see that it is done
+        kept.fill(study, there, plan.trials)
     return study
 
 
 def _compared(one: Plan, other: Plan) -> Iterable[tuple[str, Any, Any]]:
     ours, theirs = (json.loads(to_text(plan)) for plan in (one, other))
-    return ((word, ours[word], theirs[word]) for word in ("config", "space", "seeds", "exact"))
+    return ((word, ours[word], theirs[word]) for word in ("config", "space", "seeds", "sampler", "exact"))
 
 
 def listed(url: str) -> list[str]:

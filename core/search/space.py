@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.config import Config
+from core.labels import spoken
 from core.registry import Interval
 
 if TYPE_CHECKING:
@@ -63,23 +64,24 @@ class Range:
     scale: str = "log"
 
     def __post_init__(self) -> None:
+        name = spoken(self.word)
         if self.scale not in SCALES:
-            raise BadSpace(f"{self.word}: the scale must be {', '.join(SCALES)}, got {self.scale!r}.")
+            raise BadSpace(f"{name}: the scale must be {', '.join(SCALES)}, got {self.scale!r}.")
         ends = f"got {self.low:g} to {self.high:g}"
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
-            raise BadSpace(f"{self.word}: the ends of its range must be numbers, {ends}.")
+            raise BadSpace(f"{name}: the ends of its range must be numbers, {ends}.")
         if self.low == self.high:
-            raise BadSpace(f"{self.word}: its range is empty, {ends}: take two ends, or do not search it.")
+            raise BadSpace(f"{name}: its range is empty, {ends}: take two ends, or do not search it.")
         if self.low > self.high:
-            raise BadSpace(f"{self.word}: its range must go from the smaller to the larger, {ends}.")
+            raise BadSpace(f"{name}: its range must go from the smaller to the larger, {ends}.")
         if self.scale == "log" and self.low <= 0:
             raise BadSpace(
-                f"{self.word} is searched on a logarithmic scale, which has no {self.low:g}: "
+                f"{name} is searched on a logarithmic scale, which has no {self.low:g}: "
                 f"its range must begin above 0, as at {USUAL.get(self.word, Usual(1e-4, 1, 'log')).low:g}."
             )
         if self.scale == "rest" and self.high >= 1:
             raise BadSpace(
-                f"{self.word} is searched as the logarithm of 1 - {self.word}: its range must end "
+                f"{name} is searched as the logarithm of 1 - {name}: its range must end "
                 f"below 1, as at 0.99, {ends}."
             )
 
@@ -186,7 +188,7 @@ class Space:
             raise BadSpace(f"At most {MOST} numbers can be searched at once, got {len(given)}.")
         for word in words:
             if words.count(word) > 1:
-                raise BadSpace(f"{word} stands twice in the space.")
+                raise BadSpace(f"{spoken(word)} stands twice in the space.")
         object.__setattr__(self, "ranges", given)
 
     def __iter__(self) -> Any:
@@ -213,7 +215,7 @@ class Space:
                 )
             for end in (r.low, r.high):
                 try:
-                    known[r.word].check(r.word, end)
+                    known[r.word].check(spoken(r.word), end)
                 except ValueError as error:
                     raise BadSpace(str(error)) from None
         return space
@@ -291,7 +293,7 @@ def _ends(word: str, ends: Any) -> tuple[float, float]:
         low, high = (float(end) for end in ends)
     except (TypeError, ValueError):
         raise BadSpace(
-            f"{word}: its range must be two numbers, such as (0.001, 0.1), got {ends!r}."
+            f"{spoken(word)}: its range must be two numbers, such as (0.001, 0.1), got {ends!r}."
         ) from None
     return low, high
 

@@ -16,11 +16,12 @@ from optuna.trial import Trial, TrialState
 
 from core.compare import measure
 from core.config import Config
+from core.registry import OutOfRange
 from core.search import trials as kept
 from core.search.ending import Check, best_trials, chosen
 from core.search.objective import Outcome, ceilings, curves, outcomes, thinned
-from core.search.plan import APART, BadPlan, Plan
-from core.search.sampler import ASKING, ask
+from core.search.plan import APART, FRESH, TRIALS, BadPlan, Plan, starts
+from core.search.sampler import ASKING, ask, note_draw
 from core.search.space import Range
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from core.history import Record
 
 CHECKED = 3  # settings that are tried again in the end
-FRESH = 8  # on so many seeds that the search has not seen
 
 
 @dataclass(eq=False)
@@ -52,6 +52,7 @@ class Search:
     """A search on its way; advanced like any training, by one thread, and read by any other (`core.jobs`).
 
     When its trials have ended it trains the best three again, on seeds that it has not seen: `checks`.
+    Any thread may make it longer.
 
     Args:
         plan: What is searched.
@@ -77,8 +78,10 @@ class Search:
         self._round: Round | None = None
         self._check: Training | None = None
         self._checking: list[int] = []
+        self._checked_at = 0  # the target when the check began
         self._made = self._told_here = 0
         self._turn = threading.RLock()
+        self._length = threading.Lock()  # held where the target and the checks must agree, never for long
 
     @property
     def target(self) -> int:
@@ -127,8 +130,13 @@ class Search:
         """Seconds until it has ended, as its trials so far tell; nan before the first has."""
         if not self._told_here or not self.seconds:
             return float("nan")
-        checks = 0 if self.checks is not None else CHECKED * FRESH / self.plan.seeds
-        return self.seconds / self._told_here * (self.target - self.ended + checks)
+        checks = 0.0 if self.checks is not None else CHECKED * FRESH / self.plan.seeds
+        training, begun = self._training, 0.0  # in trials, as all counts here
+        if training and training.steps:
+            size = len(self._round.trials) if self._round else checks
+            begun = size * training.done / training.steps
+        made = self._told_here + begun
+        return self.seconds / made * max(self.target - self.ended + checks - begun, 0.0)
 
     @property
     def rounds(self) -> tuple[int, int]:
@@ -178,28 +186,38 @@ class Search:
         return {t.number: (keep, drawn[k][keep]) for k, t in enumerate(now.trials)}
 
     def enqueue(self, values: Mapping[str, float]) -> None:
-        """Queues a setting of a person's own; a search that has ended goes on for it.
+        """Queues a setting of a person's own; the search becomes longer where it has no room for it.
 
         Raises:
             BadPlan: A number is missing or outside its range.
-        OutOfRange: There would be too many trials.
+            OutOfRange: There would be too many trials.
         """
         kept.fits(self.plan, values)
-        if not self.searching:
-            self.extend(1)
-        kept.enqueue(self.study, self.plan, values)
+        with self._length:
+            TRIALS.check("trials", max(kept.target(self.study), kept.counted(self.study) + 1))
+            kept.enqueue(self.study, self.plan, values)
+            self._lengthen(max(kept.target(self.study), kept.counted(self.study)))
 
     def command(self, name: str) -> None:
         """What else is to be done when its job is paused, resumed or stopped: nothing here."""
 
     def extend(self, trials: int) -> None:
-        """Makes the search longer; the best are checked anew in the end.
+        """Makes the search longer by `trials`, 0 or more; the best are checked anew in the end.
 
         Raises:
-            OutOfRange: There would be too many trials.
+            OutOfRange: There would be too many trials, or fewer.
         """
-        self.plan = replace(self.plan, trials=self.target + trials)
-        kept.set_target(self.study, self.plan.trials)
+        with self._length:
+            target = kept.target(self.study)
+            longer = int(TRIALS.check("trials", target + trials))
+            if longer < target:
+                raise OutOfRange(f"trials must be 0 or more, got {trials}.")
+            kept.fill(self.study, self.plan, longer)
+            self._lengthen(longer)
+
+    def _lengthen(self, target: int) -> None:
+        self.plan = replace(self.plan, trials=target)
+        kept.set_target(self.study, target)
         self.checks = None
 
     def moved(self, plan: Plan, more: int = 1) -> Search:
@@ -208,15 +226,19 @@ class Search:
         It makes the trials that are left of this one; one that has met its target makes `more`.
         """
         study = kept.create(plan, queue=False)
-        taken = kept.take_over(self.study, study, plan, self.plan.space)
-        for kind, values in kept.starts(plan)[taken:]:
-            kept.enqueue(study, plan, values, kind)
-        open_ = (TrialState.RUNNING, TrialState.WAITING)
-        kept.queue_again(self.study, study, plan, self.plan.space, open_)
-        left = max(self.target - self.ended, 0) or more
-        study.set_user_attr("parent", {"name": self.study.study_name, "taken": taken, "tried": self.ended})
-        kept.set_target(study, taken + left)
-        return Search(replace(plan, trials=taken + left), study)
+        old, open_ = self.plan.space, (TrialState.RUNNING, TrialState.WAITING)
+        taken = kept.take_over(self.study, study, plan, old)
+        again = kept.queue_again(self.study, study, plan, old, open_)
+        left = max(self.target - self.ended, len(again)) or more
+        plan = replace(plan, trials=len(taken) + left)
+        kept.fill(study, plan, plan.trials)
+        for kind, values in starts(plan)[len(taken) :][: plan.trials - kept.counted(study)]:
+            kept.enqueue(study, plan, values, kind, once=True)
+        kept.copy_marks(self.study, study, taken | again)
+        parent = {"name": self.study.study_name, "taken": len(taken), "tried": self.ended}
+        study.set_user_attr("parent", parent)
+        kept.set_target(study, plan.trials)
+        return Search(plan, study)
 
     def advance(self, steps: int | None = None) -> list[Record]:
         """Asks for a round, or trains for about `steps` updates, all its runs together, or tells it."""
@@ -247,7 +269,8 @@ class Search:
         """Asks for the next round, or begins the check of the best."""
         from core.engine import Training
 
-        count = min(self.plan.batch, self.target - self.ended)
+        self._checked_at = self.target
+        count = min(self.plan.batch, self._checked_at - self.ended)
         if count > 0:
             space = self.plan.space
             asked = [ask(self.study, space.distributions()) for _ in range(count)]
@@ -257,7 +280,7 @@ class Search:
             return
         self._checking = best_trials(self.table(), self.plan)[:CHECKED]
         if not self._checking:
-            self.checks = ()
+            self._conclude(())
             return
         first = self.plan.config.seed + APART
         configs = [c for n in self._checking for c in self.plan.configs(self.values(n), first, FRESH)]
@@ -267,18 +290,26 @@ class Search:
         begin = time.perf_counter()
         training = self._training
         assert training is not None
-        if training.active:
+        outdated = self._round is None and self.target != self._checked_at  # longer since the check began
+        if training.active and not outdated:
             training.advance(None if steps is None else max(1, steps))
         if self._round:
             self._round.seconds += time.perf_counter() - begin
-        if training.active:
+        if training.active and not outdated:
             return
         if self._round:
             self._tell(self._round)
-        elif not self.searching:  # it may have been made longer meanwhile
-            self.checks = chosen(self._judged(training, len(self._checking), FRESH), self._checking)
+        elif not outdated:
+            results = self._judged(training, len(self._checking), FRESH)
+            self._conclude(chosen(results, self._checking))
         self._made += training.done
         self._round = self._check = None
+
+    def _conclude(self, checks: tuple[Check, ...]) -> None:
+        """Keeps what the fresh seeds said, unless the search was made longer meanwhile."""
+        with self._length:
+            if self.target == self._checked_at:
+                self.checks = checks
 
     def _tell(self, ended: Round) -> None:
         plan = self.plan
@@ -312,6 +343,7 @@ def objective(plan: Plan, study: optuna.Study) -> Any:
     def tried(trial: Trial) -> float:
         with ASKING:
             raw = {r.key: _suggested(trial, r) for r in plan.space.ranges}
+        note_draw(trial)
         begin = time.perf_counter()
         outcome = evaluate(plan, plan.space.read(raw))
         reasons: Any = getattr(study.sampler, "reasons", {})

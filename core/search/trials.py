@@ -6,7 +6,6 @@ told; so a study can go on, be shown and be judged on any machine that reads its
 
 from __future__ import annotations
 
-import math
 import os
 import socket
 from collections.abc import Mapping, Sequence
@@ -17,8 +16,9 @@ import optuna
 import pandas as pd
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from core.labels import spoken
 from core.search.objective import Outcome
-from core.search.plan import BadPlan, Plan, from_text, to_text
+from core.search.plan import BadPlan, Plan, from_text, sobol, starts, to_text
 from core.search.sampler import BayesianSampler, Reason, make_sampler
 from core.search.space import Range, Space
 
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 KINDS = {
     "default": "what the page had",
+    "nearest": "nearest to what the page had",
     "start": "spread evenly",
     "model": "asked by the sampler",
+    "random": "drawn at random",
     "hand": "added by hand",
     "before": "taken over",
 }
@@ -54,9 +56,8 @@ def create(
         study = optuna.create_study(storage=storage, study_name=name, sampler=sampler_of(plan))
     except optuna.exceptions.DuplicatedStudyError:
         raise BadPlan(f"There is a study named {name!r} already: take another name.") from None
-    first = starts(plan) if queue else []
-    study.set_user_attr(_TARGET, len(first) if first and plan.sampler == "grid" else plan.trials)
-    for kind, values in first:
+    set_target(study, plan.trials)
+    for kind, values in starts(plan) if queue else []:
         enqueue(study, plan, values, kind)
     study.set_user_attr(PLAN, text)  # last: who opens a study that has a plan finds all of it
     return study
@@ -110,20 +111,36 @@ def marks(study: optuna.Study) -> dict[int, dict[str, Any]]:
     return {int(k): v for k, v in study.user_attrs.get(_MARKS, {}).items()}
 
 
+def copy_marks(old: optuna.Study, study: optuna.Study, numbers: Mapping[int, int]) -> None:
+    """Writes the stars and notes of a study beside the same trials of another, by their numbers there."""
+    known = {str(numbers[n]): mark for n, mark in marks(old).items() if n in numbers}
+    if known:
+        study.set_user_attr(_MARKS, known)
+
+
 def set_mark(study: optuna.Study, number: int, star: bool, note: str) -> None:
     """Writes a star and a note beside a trial; a finished trial itself never changes."""
     known = {str(k): v for k, v in marks(study).items()}
     study.set_user_attr(_MARKS, known | {str(number): {"star": bool(star), "note": note[:500]}})
 
 
-def enqueue(study: optuna.Study, plan: Plan, values: Mapping[str, float], kind: str = "hand") -> None:
+def enqueue(
+    study: optuna.Study, plan: Plan, values: Mapping[str, float], kind: str = "hand", once: bool = False
+) -> None:
     """Queues a setting: it is tried before the sampler is asked again.
+
+    Args:
+        study: Where it is queued.
+        plan: Of the study.
+        values: The setting.
+        kind: A key of KINDS.
+        once: Whether it is left out where the study has the setting already.
 
     Raises:
         BadPlan: A number is missing or outside its range.
     """
     fits(plan, values)
-    study.enqueue_trial(plan.space.raw(values), user_attrs={"kind": kind})
+    study.enqueue_trial(plan.space.raw(values), user_attrs={"kind": kind}, skip_if_exists=once)
 
 
 def fits(plan: Plan, values: Mapping[str, float]) -> None:
@@ -135,64 +152,26 @@ def fits(plan: Plan, values: Mapping[str, float]) -> None:
     for r in plan.space.ranges:
         if r.word not in values or not r.holds(values[r.word]):
             given = "nothing" if r.word not in values else f"{values[r.word]:g}"
-            raise BadPlan(f"{r.word} must be in [{r.low:g}, {r.high:g}], the range searched, got {given}.")
+            raise BadPlan(
+                f"{spoken(r.word)} must be in [{r.low:g}, {r.high:g}], the range searched, got {given}."
+            )
 
 
-def starts(plan: Plan) -> list[tuple[str, dict[str, float]]]:
-    """The settings that are queued first, each with its kind.
+def fill(study: optuna.Study, plan: Plan, trials: int) -> None:
+    """Queues the next points of a Sobol search until `trials` have ended, run or are queued.
 
-    For the samplers with a model: what the config has, then a Sobol sequence; all of a Sobol sequence or of a
-    grid for the samplers of that name; none for random search.
+    The other samplers are asked for what comes after their first settings.
     """
-    if plan.sampler == "grid":
-        return [("start", values) for values in grid(plan)]
-    if not plan.starts:
-        return []
-    if plan.sampler == "sobol" or plan.exact:
-        return [("start", plan.space.at(u)) for u in sobol(len(plan.space.ranges), plan.starts, plan.seed)]
-    rest = sobol(len(plan.space.ranges), plan.starts - 1, plan.seed)
-    first = ("default", plan.space.values(plan.config))
-    return [first, *(("start", plan.space.at(u)) for u in rest)]
+    missing = trials - counted(study)
+    if plan.sampler == "sobol" and missing > 0:
+        known = sum(_of_sequence(trial) for trial in study.get_trials(deepcopy=False))
+        for u in sobol(len(plan.space.ranges), missing, plan.seed, known):
+            enqueue(study, plan, plan.space.at(u), "start")
 
 
-def sobol(dimensions: int, count: int, seed: int) -> Any:
-    """Points of a scrambled Sobol sequence, (count, dimensions).
-
-    References:
-        A. B. Owen, "Scrambling Sobol' and Niederreiter-Xing points", 1998.
-    """
-    from torch.quasirandom import SobolEngine
-
-    engine = SobolEngine(dimensions, scramble=True, seed=seed)  # type: ignore[no-untyped-call]
-    return engine.draw(count).double().numpy()
-
-
-def grid(plan: Plan) -> list[dict[str, float]]:
-    """The settings of a grid search with at most plan.trials cells, in an order of chance.
-
-    As many cells as the budget allows, as evenly as that allows; numbers that come first in the space get the
-    most values: 5 x 2 x 2 for 20 trials and three numbers. The ends of the ranges are among them.
-    """
-    counts = _counts(plan.trials, len(plan.space.ranges))
-    axes = [np.linspace(0, 1, n) if n > 1 else np.array([0.5]) for n in counts]
-    cells = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)
-    chance = np.random.default_rng(plan.seed)
-    return [plan.space.at(cells[k]) for k in chance.permutation(len(cells))]
-
-
-def _counts(cells: int, numbers: int) -> tuple[int, ...]:
-    """How many values each number has, the most first: two at least where the budget allows."""
-    least = 2 if 2**numbers <= cells else 1
-    shapes: list[tuple[int, ...]] = [()]
-    for _ in range(numbers):
-        shapes = [
-            (*shape, n)
-            for shape in shapes
-            for n in range(least, cells + 1)
-            if math.prod(shape) * n * least ** (numbers - len(shape) - 1) <= cells
-            and n <= min(shape, default=n)
-        ]
-    return max(shapes, key=lambda shape: (math.prod(shape), -shape[0]))
+def _of_sequence(trial: FrozenTrial) -> bool:
+    """Whether a trial used up a point of a Sobol search; one that is tried again did so only once."""
+    return trial.user_attrs.get("kind") in ("start", "before") and "retry_history" not in trial.system_attrs
 
 
 def write(trial: Trial, outcome: Outcome, seconds: float, reason: Reason | None = None) -> None:
@@ -237,6 +216,12 @@ def machine() -> str:
 def complete(study: optuna.Study) -> int:
     """How many trials have ended with a value."""
     return len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+
+
+def counted(study: optuna.Study) -> int:
+    """How many trials have ended with a value, run or are queued."""
+    states = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
+    return len(study.get_trials(deepcopy=False, states=states))
 
 
 def table(study: optuna.Study, space: Space) -> pd.DataFrame:
@@ -321,14 +306,19 @@ def learning_curves(study: optuna.Study) -> dict[int, tuple[Sequence[int], Seque
     }
 
 
-def take_over(old: optuna.Study, study: optuna.Study, plan: Plan, old_space: Space) -> int:
-    """Adds the ended trials of a study that lie in another's space to it; gives how many."""
-    count = 0
+def take_over(old: optuna.Study, study: optuna.Study, plan: Plan, old_space: Space) -> dict[int, int]:
+    """Adds the ended trials of a study that lie in another's space to it.
+
+    Returns:
+        Their numbers, old and new.
+    """
+    numbers = {}
     for trial in old.get_trials(states=(TrialState.COMPLETE,)):
         values = old_space.read(trial.params)
         if set(values) == set(plan.space.words) and plan.space.holds(values):
             raw = plan.space.raw({r.word: r.tidy(values[r.word]) for r in plan.space.ranges})
             attrs = {**trial.user_attrs, "kind": "before"}
+            numbers[trial.number] = len(study.get_trials(deepcopy=False))
             study.add_trial(
                 optuna.trial.create_trial(
                     params=raw,
@@ -337,18 +327,26 @@ def take_over(old: optuna.Study, study: optuna.Study, plan: Plan, old_space: Spa
                     user_attrs=attrs,
                 )
             )
-            count += 1
-    return count
+    return numbers
 
 
 def queue_again(
     old: optuna.Study, study: optuna.Study, plan: Plan, old_space: Space, states: tuple[TrialState, ...]
-) -> None:
-    """Queues in a study the settings of another that are queued or being trained there, if they fit."""
+) -> dict[int, int]:
+    """Queues in a study the settings of another that are queued or being trained there, if they fit.
+
+    Returns:
+        Their numbers, old and new.
+    """
+    numbers = {}
     for trial in old.get_trials(deepcopy=False, states=states):
         values = {r.word: r.tidy(v) for r, v in _matched(plan.space, old_space.read(_params(trial)))}
         if plan.space.holds(values):
-            enqueue(study, plan, values, trial.user_attrs.get("kind", "model"))
+            numbers[trial.number] = len(study.get_trials(deepcopy=False))
+            kind = trial.user_attrs.get("kind", "model")
+            moved = kind == "nearest" and values != plan.space.values(plan.config)
+            enqueue(study, plan, values, "before" if moved else kind)
+    return numbers
 
 
 def _matched(space: Space, values: Mapping[str, float]) -> list[tuple[Range, float]]:

@@ -36,8 +36,9 @@ class Truth:
         x, y: Words of the space.
 
     Attributes:
-        x, y: (COLUMNS,) and (ROWS,), the values of the cells.
-        scores: (ROWS, COLUMNS), as a trial's; nan until the row has been trained.
+        x, y: (X,) and (Y,), the values of the cells; COLUMNS and ROWS of them, fewer where rounding makes
+            some equal.
+        scores: (Y, X), as a trial's; nan until the row has been trained.
     """
 
     def __init__(self, plan: Plan, held: Mapping[str, float], x: str, y: str) -> None:

@@ -118,13 +118,14 @@ class Watched(Search):
         begin = time.perf_counter()
         self.trouble = watch(self.study) or ""
         if not self.trouble:
-            self.look = self._looked()
+            with self._length:  # an older look must not take the place of the one after `extend`
+                self.look = self._looked()
         self._looks += 1
         self.seconds += time.perf_counter() - begin
         return []
 
-    def extend(self, trials: int) -> None:
-        super().extend(trials)
+    def _lengthen(self, target: int) -> None:
+        super()._lengthen(target)
         self.look = self._looked()
 
     def _looked(self) -> Look:
@@ -153,8 +154,11 @@ def share(found: Search, url: str, name: str = "") -> Watched:
     storage = open_storage(url)
     name = name or f"{found.plan.config.dataset.name}-{secrets.token_hex(3)}"
     study = kept.create(replace(found.plan, trials=found.target), storage, name, queue=False)
-    study.add_trials([t for t in found.study.get_trials() if t.state != TrialState.RUNNING])
-    kept.queue_again(found.study, study, found.plan, found.plan.space, (TrialState.RUNNING,))
+    whole = [t for t in found.study.get_trials() if t.state != TrialState.RUNNING]
+    study.add_trials(whole)
+    numbers = {t.number: number for number, t in enumerate(whole)}
+    numbers |= kept.queue_again(found.study, study, found.plan, found.plan.space, (TrialState.RUNNING,))
+    kept.copy_marks(found.study, study, numbers)
     return Watched(open_study(storage, name))
 
 
