@@ -507,6 +507,22 @@ def test_a_search_is_shared_worked_on_elsewhere_and_checked_here() -> None:
     settled(again, lambda: progress(again) == "Finished · 18 trials")
 
 
+def test_who_begins_another_search_leaves_the_workers_of_a_shared_one_at_it() -> None:
+    from core.search import trials as kept
+
+    at = finished(view="workers")
+    at.button(key="more").click().run()
+    at.button(key="stop").click().run()
+    at.button(key="share_it").click().run()
+    settled(at, lambda: job(at).training is not None)
+    shared = job(at)
+    at.selectbox(key="w_dataset").set_value("diabetes").run()
+    at.button(key="start").click().run()
+    assert shared.over
+    assert job(at) is not shared
+    assert not kept.stopped(shared.training.study)
+
+
 def opening(at: AppTest) -> AppTest:
     """Opens the popover with what can be opened."""
     at.session_state["open"] = True
