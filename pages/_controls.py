@@ -207,6 +207,13 @@ def heard(key: str) -> Any:
     return None if any(now - t < STALE and v == said for t, v in told) else said
 
 
+def popover(label: str, icon: str, key: str, draw: Callable[[], None]) -> None:
+    """A popover that is drawn when it opens: what is in a closed one is never told its values."""
+    with st.popover(label, icon=icon, key=key, on_change=touch) as popover:
+        if popover.open:
+            draw()
+
+
 def pick(
     word: str,
     options: Sequence[str],

@@ -80,6 +80,16 @@ def in_database(act: Callable[[], object]) -> None:
         st.session_state["wrong"] = [AWAY]
 
 
+def ready(plan: Callable[[], Plan]) -> str:
+    """What Start would do, while there is no search yet."""
+    try:
+        asked = plan()
+    except ValueError:
+        return "Press Start once the settings hold."
+    settings = "1 setting is" if asked.trials == 1 else f"{asked.trials} settings are"
+    return f"Press Start: {settings} tried, {asked.seeds} run{'s' * (asked.seeds > 1)} each."
+
+
 def fraction(shown: jobs.Job | None) -> float:
     """How far a search is, by its trials."""
     found = shown.training if shown else None

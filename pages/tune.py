@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -12,7 +11,7 @@ import streamlit as st
 from core import jobs
 from core.config import Config
 from core.registry import Choice, Flag, Word
-from core.search.plan import BATCH, SAMPLER, SAMPLERS, SEEDS, TRIALS, Plan
+from core.search.plan import BATCH, SAMPLER, SAMPLERS, SEEDS, TRIALS, Plan, moved, same
 from core.search.space import Space
 from core.searches import SEARCHES
 from pages import _controls as controls
@@ -160,29 +159,6 @@ def intent(asked: Plan) -> str:
     return ON if found.active else NEW
 
 
-def same(asked: Plan, known: Plan) -> bool:
-    """Whether a search is the one asked for, however long it is.
-
-    What the page has set for the numbers that are searched does not count: it is only where a search begins.
-    """
-    return _searched(replace(asked, trials=known.trials)) == _searched(known)
-
-
-def _searched(asked: Plan) -> Plan:
-    """A plan whose config has the same values for what is searched as any other."""
-    space = asked.space
-    return replace(asked, config=space.config(asked.config, space.at([0.5] * len(space.words))))
-
-
-def moved(asked: Plan, known: Plan) -> bool:
-    """Whether only the ends of the ranges differ, so that the old results can be taken over."""
-    return (
-        asked.space != known.space
-        and set(asked.space.words) == set(known.space.words)
-        and same(replace(asked, space=known.space), known)
-    )
-
-
 def more() -> None:
     """Makes the search longer."""
     controls.touch()
@@ -315,17 +291,10 @@ def actions(config: Config) -> None:
             disabled=shown is None,
             help="Two other searches with the same budget: did the Bayesian one help here?",
         )
-        _popover("What is searched", ":material/tune:", "searched", lambda: spaces.editor(config))
-        _popover("Budget and sampler", ":material/timer:", "budget", _budget)
-        _popover("Open", ":material/folder_open:", "open", opening.choices)
+        controls.popover("What is searched", ":material/tune:", "searched", lambda: spaces.editor(config))
+        controls.popover("Budget and sampler", ":material/timer:", "budget", _budget)
+        controls.popover("Open", ":material/folder_open:", "open", opening.choices)
         controls.segments("speed", PAGE["speed"], str.capitalize, speed)
-
-
-def _popover(label: str, icon: str, key: str, draw: Callable[[], None]) -> None:
-    """A popover that is drawn when it opens: what is in a closed one is never told its values."""
-    with st.popover(label, icon=icon, key=key, on_change=controls.touch) as popover:
-        if popover.open:
-            draw()
 
 
 def _budget() -> None:
@@ -363,7 +332,7 @@ def panel() -> None:
     st.progress(*_progress(shown))
     with st.container(key="verdict"):
         words, use = st.columns([5, 1], vertical_alignment="top")
-        words.markdown(study.verdict(shown, frame) if shown else _before())
+        words.markdown(study.verdict(shown, frame) if shown else study.ready(plan))
         with use:
             study.use(found, frame, wider if live.mine(shown) and not _other(shown) else None)
     left, right = st.columns([3, 2])
@@ -376,16 +345,6 @@ def panel() -> None:
     controls.segments("view", PAGE["view"], VIEWS.__getitem__)
     with st.container(key="view"):
         study.view(value("view"), found, frame, {word: job(word) for word in BESIDE})
-
-
-def _before() -> str:
-    """What Start would do, while there is no search yet."""
-    try:
-        asked = plan()
-    except ValueError:
-        return "Press Start once the settings hold."
-    settings = "1 setting is" if asked.trials == 1 else f"{asked.trials} settings are"
-    return f"Press Start: {settings} tried, {asked.seeds} run{'s' * (asked.seeds > 1)} each."
 
 
 def _beside() -> dict[str, pd.DataFrame]:

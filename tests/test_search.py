@@ -23,7 +23,7 @@ from core.registry import OutOfRange
 from core.search import BadPlan, BadSpace, Plan, Space, search
 from core.search import trials as kept
 from core.search.objective import CEILING, Outcome, baseline, ceiling, outcomes, scores, thinned
-from core.search.plan import APART, FRESH, LAST_SEED, SAMPLERS, grid, sobol, starts
+from core.search.plan import APART, FRESH, LAST_SEED, SAMPLERS, grid, moved, same, sobol, starts
 from core.search.sampler import ask
 from core.search.space import usual_range
 from core.search.study import Search, evaluate
@@ -1080,3 +1080,21 @@ def test_the_seconds_left_fall_while_a_round_and_the_check_are_trained() -> None
     assert len(set(seen)) > 10
     assert (np.diff(seen) < 1e-9).all()
     assert seen[-1] < 0.4 * seen[0]
+
+
+def test_plans_are_the_same_search_whatever_they_begin_at_and_moved_where_only_ends_differ() -> None:
+    one = Plan(BOSTON, Space(learning_rate=(1e-3, 0.1), momentum=(0, 0.9)), trials=8)
+    begun = replace(one, config=BOSTON.but(learning_rate=0.05, momentum=0.5), trials=40)
+    assert same(one, begun)
+    other = [
+        replace(one, seeds=2),
+        replace(one, sampler="tpe"),
+        replace(one, config=BOSTON.but(batch_size=8)),
+        replace(one, config=BOSTON.but(dataset="diabetes")),
+        replace(one, space=Space(learning_rate=(1e-3, 0.1))),
+    ]
+    assert not any(same(one, plan) or moved(one, plan) for plan in other)
+    wider = replace(begun, space=Space(learning_rate=(1e-4, 0.1), momentum=(0, 0.9)))
+    assert moved(one, wider)
+    assert not same(one, wider)
+    assert not moved(one, begun)

@@ -129,6 +129,29 @@ class Plan:
         return [replace(config, seed=first + s) for s in range(seeds or self.seeds)]
 
 
+def same(one: Plan, other: Plan) -> bool:
+    """Whether two plans are the same search, however long it is.
+
+    What their configs have for the numbers that are searched does not count: a search only begins there.
+    """
+    return _searched(replace(one, trials=other.trials)) == _searched(other)
+
+
+def moved(one: Plan, other: Plan) -> bool:
+    """Whether only the ends of the ranges differ, so that what was tried in one counts in the other."""
+    return (
+        one.space != other.space
+        and set(one.space.words) == set(other.space.words)
+        and same(replace(one, space=other.space), other)
+    )
+
+
+def _searched(plan: Plan) -> Plan:
+    """A plan whose config has the same values for what is searched as any other."""
+    space = plan.space
+    return replace(plan, config=space.config(plan.config, space.at([0.5] * len(space.words))))
+
+
 def starts(plan: Plan) -> list[tuple[str, dict[str, float]]]:
     """The settings that are queued first, each with its kind.
 
