@@ -148,7 +148,7 @@ FAINTEST = """() => new Promise(done => {
 
 def test_nothing_fades_while_a_search_goes_on(visitor: Visitor, address: str) -> None:
     visitor.page.emulate_media(reduced_motion="no-preference")
-    visitor.open(address + LONG.replace("view=slices", "view=maps").replace("epochs=60", "epochs=10"))
+    visitor.open(address + LONG.replace("view=slices", "view=maps").replace("epochs=60", "epochs=20"))
     visitor.until(lambda: trial(visitor) > 8, 90)
     assert visitor.page.evaluate(FAINTEST) == 1
     assert "Searching" in visitor.progress()

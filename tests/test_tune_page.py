@@ -447,7 +447,7 @@ def test_start_is_not_offered_again_while_its_search_is_prepared() -> None:
 
 def test_what_is_trained_beside_a_search_has_its_progress_and_can_be_stopped() -> None:
     for key, name, more in (("beside", "Random and grid", {"view": "worth"}), ("truth", "The truth", {})):
-        at = finished(**more, epochs="100", trials="12", seeds="4")
+        at = finished(**more, epochs="40", trials="8", seeds="4")
         assert at.button(key="stop").disabled
         at.button(key=key).click().run()
         assert progress(at).startswith(f"{name} · ")
@@ -456,11 +456,11 @@ def test_what_is_trained_beside_a_search_has_its_progress_and_can_be_stopped() -
         assert "paused at" in progress(at)
         at.button(key="stop").click().run()
         assert job(at, key).state == "stopped"
-        assert progress(at) == "Finished · 12 trials"
+        assert progress(at) == "Finished · 8 trials"
 
 
 def test_the_truth_is_trained_once_however_often_it_is_asked_for() -> None:
-    at = finished(epochs="100", trials="12", seeds="4")
+    at = finished(epochs="40", trials="8", seeds="4")
     at.button(key="truth").click().run()
     first = job(at, "truth")
     time.sleep(0.6)  # sooner it would be a double click
