@@ -9,7 +9,6 @@ import pandas as pd
 import streamlit as st
 
 from core import charts, jobs
-from core.labels import spoken
 from core.search.plan import Plan
 from core.search.space import Space
 from pages import _controls as controls
@@ -251,8 +250,3 @@ def view(name: str, found: Any, frame: pd.DataFrame | None, shown: dict[str, job
         st.caption("Here is more to see once the first trials have ended.")
         return
     getattr(_views, name)(found, frame, shown)
-
-
-def parameter(word: str) -> str:
-    """A number of the space in words."""
-    return spoken(word)

@@ -11,6 +11,7 @@ import streamlit as st
 from core import export, jobs
 from core.compare import Rivals
 from core.config import Config
+from core.labels import label, spoken
 from core.search import drawn
 from core.search import trials as kept
 from core.search.file import to_bytes
@@ -19,7 +20,6 @@ from core.verdict import digits
 from pages import _controls as controls
 from pages import _live as live
 from pages import _study
-from pages._study import parameter
 
 PLANNED = "sobol", "grid"  # samplers whose settings are all queued beforehand
 NO_FORM: tuple[str, int | None, dict[str, float], int] = "", None, {}, 0
@@ -56,7 +56,7 @@ def _table(found: Any, frame: pd.DataFrame) -> pd.DataFrame:
     plan, rests = found.plan, _rests(found)
     shown = pd.DataFrame(
         {"Trial": frame["number"] + 1, "★": ["★" if star else "" for star in frame["star"]]}
-        | {parameter(word).capitalize(): [f"{v:.4g}" for v in frame[word]] for word in plan.space.words}
+        | {label(word): [f"{v:.4g}" for v in frame[word]] for word in plan.space.words}
         | {
             "Loss": [digits(v) if v == v else "–" for v in frame["loss"]],
             "± %": [_percent(v, plan.exact) for v in drawn.errors(frame)],
@@ -208,7 +208,7 @@ def _by_hand(found: Any, now: int, mine: bool) -> None:
         given = {}
         for cell, r in zip(st.columns(len(found.plan.space.ranges)), found.plan.space.ranges, strict=True):
             given[r.word] = cell.number_input(
-                parameter(r.word), value=start[r.word], format="%g", step=None, key=f"hand_{r.word}_{turn}"
+                spoken(r.word), value=start[r.word], format="%g", step=None, key=f"hand_{r.word}_{turn}"
             )
         if st.form_submit_button("Queue it", icon=":material/add:", disabled=not mine):
             enqueue(found, given)
@@ -261,14 +261,14 @@ def downloads(found: Any, number: int) -> None:
         ("Trials", "table", f"{name}-trials.csv", "text/csv", lambda: kept.to_csv(found.table())),
         ("Study", "database", f"{name}.db", "application/vnd.sqlite3", lambda: to_bytes(found.study)),
     )
-    for label, icon, file, kind, make in files:
+    for title, icon, file, kind, make in files:
         st.download_button(
-            label,
+            title,
             make,
             file,
             kind,
             icon=f":material/{icon}:",
             on_click="ignore",
-            key=f"get_{label}",
+            key=f"get_{title}",
             width="stretch",
         )

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from core import charts, jobs
+from core.labels import spoken
 from core.search import belief, drawn, ending
 from core.search import trials as kept
 from core.search.space import Range
@@ -19,7 +20,7 @@ from pages import _controls as controls
 from pages import _live as live
 from pages import _study as study
 from pages import _trials
-from pages._study import judged, parameter
+from pages._study import judged
 
 KINDS = ("belief", "uncertainty", "improvement")
 SURFACE = 340
@@ -45,7 +46,7 @@ def maps(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom", key="plane"):
         if len(ranges) > 2:
             for word, now in zip(("across", "up"), pair, strict=True):
-                controls.pick(word, list(ranges), parameter, now, _taken, width=190)
+                controls.pick(word, list(ranges), spoken, now, _taken, width=190)
         st.button(
             "Train the truth",
             icon=":material/grid_on:",
@@ -80,7 +81,7 @@ def maps(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
 
 
 def _listed(values: Mapping[str, float]) -> str:
-    return ", ".join(f"{parameter(word)} {value:.4g}" for word, value in values.items())
+    return ", ".join(f"{spoken(word)} {value:.4g}" for word, value in values.items())
 
 
 def plane(words: tuple[str, ...]) -> tuple[str, str]:
@@ -169,7 +170,7 @@ def _surface(
     kind: str, parts: list[pd.DataFrame], axes: tuple[Range, Range], clicked: Callable[[str], None]
 ) -> None:
     table = pd.concat(parts, ignore_index=True).reindex(columns=list(charts.SURFACE_COLUMNS))
-    x, y = ((parameter(r.word), r.scale) for r in axes)
+    x, y = ((spoken(r.word), r.scale) for r in axes)
     words = "Map of what the model believes, of its uncertainty, of expected improvement, or of real runs."
     key = f"map-{kind}-{axes[0].word}-{axes[1].word}"
     st.vega_lite_chart(
@@ -239,7 +240,7 @@ def slices(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
         with columns[k % len(columns)]:
             st.vega_lite_chart(
                 table,
-                charts.slice_spec((parameter(r.word), r.scale), judged(found)),
+                charts.slice_spec((spoken(r.word), r.scale), judged(found)),
                 key=f"slice-{r.word}",
                 height=240,
                 alt="Loss along one number: the model's mean and deviation, and the trials.",
@@ -253,7 +254,7 @@ def slices(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
 def parallel(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
     """Every trial as a line over its numbers; a box across an axis picks some."""
     table = drawn.parallel(frame, found.plan, study.best(found, frame))
-    names = (*map(parameter, found.plan.space.words), "loss")
+    names = (*map(spoken, found.plan.space.words), "loss")
     st.vega_lite_chart(
         table,
         charts.parallel_spec(names),
@@ -283,7 +284,7 @@ def importances(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
             "high": (table["share"] + table["error"]).clip(0, 1),
         }
     )
-    names = tuple(parameter(word) for word in table["word"])
+    names = tuple(spoken(word) for word in table["word"])
     st.vega_lite_chart(
         bars.astype("float32"),
         charts.importance_spec(names),

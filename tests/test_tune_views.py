@@ -18,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 
 from core import jobs
 from core.config import Config
+from core.labels import spoken
 from core.search import Plan, Space
 from core.search.study import Search
 from core.search.truth import Truth
@@ -228,7 +229,7 @@ def form(at: AppTest) -> dict[str, float]:
 
 
 def named(values: dict[str, float]) -> dict[str, float]:
-    return {_study.parameter(word): value for word, value in values.items()}
+    return {spoken(word): value for word, value in values.items()}
 
 
 def click(at: AppTest, map_: int, x: float, y: float) -> AppTest:
