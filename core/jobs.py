@@ -1,7 +1,8 @@
 """Background jobs: training that goes on while pages come and go.
 
-One manager per process. A few worker threads advance the jobs in turns of some milliseconds, so that many
-paced or paused jobs share one slot; beyond a number of jobs newcomers wait in the order of their coming.
+One manager per process, which `manager` gives. A few worker threads advance the jobs in turns of some
+milliseconds, so that many paced or paused jobs share one slot; beyond a number of jobs newcomers wait in the
+order of their coming.
 Nothing here knows of screens: pages call in, workers never call out.
 """
 
@@ -48,7 +49,7 @@ class Limits:
         updates: Updates of a job, all runs together.
         seconds: Training time of a job.
         kept: Jobs that are over and still remembered.
-        grace: Seconds without a watcher after which a job is stopped.
+        grace: Seconds without a watcher who is connected after which a job is stopped.
     """
 
     slots: int = 2
@@ -100,9 +101,9 @@ class Job:
         self.training: Training | None = None
         self.reason = ""
         self.seconds = 0.0
-        self.watchers: set[str] = set()
         self.submitted_at = time.monotonic()
-        self.orphaned_at: float | None = self.submitted_at
+        self.watchers: dict[str, float] = {}  # when each was last known to be connected
+        self.seen_at = manager.clock()  # when somebody last watched
         self._manager = manager
         self.subject = subject
         self._make = make
@@ -217,17 +218,15 @@ class Job:
         self._command(lambda: setattr(self, "pace", pace))
 
     def attach(self, watcher: str) -> None:
-        """Counts a watcher in: a job without any is stopped after a while."""
+        """Counts a watcher in, until it has not been connected for a while: see `Manager`."""
         with self._manager.changed:
-            self.watchers.add(watcher)
-            self.orphaned_at = None
+            self.watchers[watcher] = self.seen_at = self._manager.clock()
 
     def detach(self, watcher: str) -> None:
         """Counts a watcher out."""
         with self._manager.changed:
-            self.watchers.discard(watcher)
-            if not self.watchers:
-                self.orphaned_at = time.monotonic()
+            if self.watchers.pop(watcher, None) is not None:
+                self.seen_at = self._manager.clock()
 
     def _quiet(self) -> bool:
         if self.state == RUNNING:
@@ -290,14 +289,30 @@ class Job:
 
 
 class Manager:
-    """The jobs of a process.
+    """Some jobs, the threads that train them, and one that looks who watches.
+
+    A job is stopped when none of its watchers has been connected for `limits.grace` seconds, or when nobody
+    has watched it for as long. Who is back in time counts as if it had never been away.
 
     Args:
         limits: What they may cost.
+        connected: Whether a watcher is there, by the name that `Job.attach` was given; asked about once a
+            second, on a thread of the manager's own and without its lock. Everybody is by default.
+        clock: Tells how long nobody has watched, in seconds.
+
+    Attributes:
+        connected: As given; may be set at any time.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        connected: Callable[[str], bool] = lambda watcher: True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.limits = limits
+        self.connected = connected
+        self.clock = clock
         self.changed = threading.Condition()
         self._jobs: dict[str, Job] = {}
         self.busy: set[str] = set()
@@ -455,23 +470,60 @@ class Manager:
                 job.state = STOPPED
                 job.reason = f"Stopped after {self.limits.seconds:g} seconds of training, the limit here."
 
-    def _reap(self) -> None:
-        """Stops what nobody has watched for a while."""
-        look = time.monotonic()
+    def look(self) -> None:
+        """Counts out the watchers that have gone, and stops what nobody has watched for a while."""
         with self.changed:
-            while not self._closing:
-                look += min(1.0, self.limits.grace / 4)
-                self.changed.wait_for(lambda: self._closing, timeout=look - time.monotonic())
-                now = time.monotonic()
-                for job in self._jobs.values():
-                    alone = job.orphaned_at is not None and now - job.orphaned_at > self.limits.grace
-                    if alone and not job.over:
-                        job.stop("Stopped because nobody was watching.")
+            names = {name for job in self._jobs.values() for name in job.watchers}
+        here = {name for name in names if self.connected(name)}
+        with self.changed:
+            now = self.clock()
+            for job in self._jobs.values():
+                job.watchers |= dict.fromkeys(job.watchers.keys() & here, now)
+                job.seen_at = max([job.seen_at, *job.watchers.values()])
+                for name in [n for n, seen in job.watchers.items() if now - seen > self.limits.grace]:
+                    del job.watchers[name]
+                if not job.over and now - job.seen_at > self.limits.grace:
+                    job.stop("Stopped because nobody was watching.")
+
+    def _reap(self) -> None:
+        due = time.monotonic()
+        while not self._closing:
+            due = max(due + min(1.0, self.limits.grace / 4), time.monotonic())
+            with self.changed:
+                if self.changed.wait_for(lambda: self._closing, timeout=due - time.monotonic()):
+                    return
+            try:
+                self.look()
+            except Exception:
+                log.exception("Who watches could not be found out.")
 
     def _forget(self) -> None:
         over = [job for job in self._jobs.values() if job.over and not job.watchers]
         for job in over[: max(0, len(over) - self.limits.kept)]:
             del self._jobs[job.id]
+
+
+_making = threading.Lock()
+_manager: Manager | None = None
+
+
+def manager(connected: Callable[[str], bool] | None = None) -> Manager:
+    """The one manager of this process, made when it is first asked for; any thread may ask.
+
+    It is a plain value of this module, so nothing that empties a cache ends it. The first call also loads
+    what training needs, on a thread of its own, so that the first job need not wait for it.
+
+    Args:
+        connected: As for `Manager`; the last that was given counts, and None leaves it as it is.
+    """
+    global _manager
+    with _making:
+        if _manager is None:
+            threading.Thread(target=warm_up, name="warm-up", daemon=True).start()
+            _manager = Manager(limits())
+        if connected is not None:
+            _manager.connected = connected
+        return _manager
 
 
 def warm_up() -> None:

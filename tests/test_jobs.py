@@ -21,9 +21,22 @@ SHORT = Config().but(epochs=5)  # 5 x 13 updates
 LONG = Config().but(epochs=10_000)
 
 
+class Clock:
+    """A clock that stands still until a test moves it."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @contextmanager
-def managed(**limits: float) -> Iterator[Manager]:
-    manager = Manager(Limits(**limits))
+def managed(
+    connected: Callable[[str], bool] = lambda watcher: True,
+    clock: Callable[[], float] = time.monotonic,
+    **limits: float,
+) -> Iterator[Manager]:
+    manager = Manager(Limits(**limits), connected, clock)
     try:
         yield manager
     finally:
@@ -290,36 +303,149 @@ def test_a_newer_run_of_the_same_owner_takes_the_oldest_place_and_no_one_elses()
         assert [job.over for job in mine] == [True, True, False, False]
 
 
-def test_a_job_that_nobody_watches_is_stopped() -> None:
-    with managed(slots=1, grace=0.2) as manager:
-        never, left = manager.submit([LONG]), manager.submit([LONG])
+def test_a_job_that_nobody_watches_is_stopped_when_the_grace_is_over_and_not_before() -> None:
+    here, clock = {"tab"}, Clock()
+    with managed(here.__contains__, clock, slots=1, grace=20.0) as manager:
+        never, left = manager.submit([LONG], paused=True), manager.submit([LONG], paused=True)
         left.attach("tab")
-        manager.detach("tab")
-        until(lambda: never.over and left.over)
-        assert {never.reason, left.reason} == {"Stopped because nobody was watching."}
+        clock.now = 20.0
+        manager.look()
+        assert not never.over
+        clock.now = 20.1
+        manager.look()
+        assert (never.state, never.reason) == (STOPPED, "Stopped because nobody was watching.")
+        assert not left.over
+        here.clear()
+        clock.now = 40.1
+        manager.look()
+        assert not left.over
+        clock.now = 40.2
+        manager.look()
+        assert (left.state, left.reason) == (STOPPED, "Stopped because nobody was watching.")
 
 
-def test_a_job_that_is_watched_goes_on() -> None:
-    with managed(slots=1, grace=0.2) as manager:
-        job = manager.submit([LONG])
+def test_a_job_goes_on_as_long_as_one_of_its_watchers_is_connected() -> None:
+    here, clock = {"one", "two"}, Clock()
+    with managed(here.__contains__, clock, slots=1, grace=20.0) as manager:
+        job = manager.submit([LONG], paused=True)
         job.attach("one")
         job.attach("two")
-        manager.detach("one")
-        time.sleep(0.5)
-        assert job.state == RUNNING
+        here.remove("one")
+        for clock.now in range(0, 200, 15):
+            manager.look()
+            assert not job.over
+        assert set(job.watchers) == {"two"}
 
 
-def test_who_comes_back_in_time_finds_the_job_running() -> None:
-    with managed(slots=1, grace=0.4) as manager:
-        job = manager.submit([LONG])
-        for tab in ("before", "reloaded", "again"):
-            job.attach(tab)
-            time.sleep(0.1)
-            manager.detach(tab)
-            time.sleep(0.15)
-        job.attach("last")
-        time.sleep(0.6)
-        assert job.state == RUNNING
+def test_who_is_connected_again_in_time_finds_the_job_going_on_and_need_not_say_so() -> None:
+    here, clock = {"tab"}, Clock()
+    with managed(here.__contains__, clock, slots=1, grace=20.0) as manager:
+        job = manager.submit([LONG], paused=True)
+        job.attach("tab")
+        for _ in range(10):
+            here.clear()
+            clock.now += 15.0
+            manager.look()
+            here.add("tab")
+            manager.look()
+        assert not job.over
+
+
+def test_a_reload_is_another_watcher_of_the_same_job() -> None:
+    here, clock = {"0"}, Clock()
+    with managed(here.__contains__, clock, slots=1, grace=20.0) as manager:
+        job = manager.submit([LONG], paused=True)
+        for reloads in range(10):
+            here.clear()
+            here.add(str(reloads))
+            job.attach(str(reloads))
+            clock.now += 15.0
+            manager.look()
+        assert not job.over
+        assert set(job.watchers) <= {"8", "9"}
+
+
+def test_who_watches_is_looked_at_now_and_then_without_being_asked() -> None:
+    here = {"tab"}
+    with managed(here.__contains__, slots=1, grace=0.2) as manager:
+        never, left, kept = (manager.submit([LONG], paused=True) for _ in range(3))
+        left.attach("gone")
+        kept.attach("tab")
+        until(lambda: never.over and left.over)
+        assert {never.reason, left.reason} == {"Stopped because nobody was watching."}
+        assert not kept.over
+
+
+def test_while_it_cannot_be_found_out_who_is_connected_nothing_is_stopped() -> None:
+    asked, there = [], threading.Event()
+
+    def connected(watcher: str) -> bool:
+        asked.append(watcher)
+        if not there.is_set():
+            raise RuntimeError("The server is not there.")
+        return False
+
+    with managed(connected, slots=1, grace=0.04) as manager:
+        job = manager.submit([LONG], paused=True)
+        job.attach("tab")
+        until(lambda: len(asked) > 9)
+        assert not job.over
+        there.set()
+        until(lambda: job.over)
+
+
+def test_who_is_asked_may_use_the_manager_from_another_thread() -> None:
+    """The manager does not hold its lock while it asks, or the two would wait for each other."""
+
+    def connected(watcher: str) -> bool:
+        other = threading.Thread(target=lambda: manager.get(job.id))
+        other.start()
+        other.join(5)
+        return not other.is_alive()
+
+    clock = Clock()
+    with managed(connected, clock, slots=1) as manager:
+        job = manager.submit([LONG], paused=True)
+        job.attach("tab")
+        clock.now = 30.0
+        manager.look()
+        assert not job.over
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A process that has no manager yet; the threads that warm it up."""
+    warmed: list[str] = []
+    monkeypatch.setattr(jobs, "_manager", None)
+    monkeypatch.setattr(jobs, "warm_up", lambda: warmed.append(threading.current_thread().name))
+    yield warmed
+    if jobs._manager is not None:
+        jobs._manager.close()
+
+
+def test_there_is_one_manager_whoever_asks_first(fresh: list[str]) -> None:
+    together, found = threading.Barrier(16), []
+
+    def ask() -> None:
+        together.wait()
+        found.append(jobs.manager())
+
+    threads = [threading.Thread(target=ask) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    until(lambda: fresh)
+    assert (len(found), len(set(found)), fresh) == (16, 1, ["warm-up"])
+    assert found[0].limits == jobs.limits()
+
+
+def test_the_manager_asks_whom_it_was_told_last(fresh: list[str]) -> None:
+    manager = jobs.manager()
+    assert manager.connected("anybody")
+    assert jobs.manager({"tab"}.__contains__) is manager
+    assert [manager.connected(name) for name in ("tab", "other")] == [True, False]
+    assert jobs.manager().connected("other") is False
 
 
 def test_a_job_that_fails_says_why_and_frees_its_slot(monkeypatch: pytest.MonkeyPatch) -> None:
