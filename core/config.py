@@ -10,7 +10,7 @@ from typing import Any
 from core.datasets import DATASETS, Dataset
 from core.models import MODELS, Layer, Linear, Model
 from core.optimizers import OPTIMIZERS, Momentum, Optimizer
-from core.registry import Entry, Flag, Interval, Registry, Setting, setting, unknown
+from core.registry import Entry, Flag, Interval, Registry, Setting, nearest, setting, short
 from core.schedules import (
     MOMENTUM_SCHEDULES,
     SCHEDULES,
@@ -19,6 +19,8 @@ from core.schedules import (
     MomentumSchedule,
     Schedule,
 )
+
+NAMED = 3  # words of a link that are no setting and are named; the others are counted
 
 
 class BadConfig(ValueError):
@@ -47,25 +49,49 @@ class Config:
     schedule: Schedule = Constant()
     momentum_schedule: MomentumSchedule = MomentumConstant()
     batch_size: int = setting(
-        Interval("B", 32, 1, 100_000, log=True, integer=True, help="Rows per step: few make the curve noisy.")
+        Interval(
+            "B",
+            32,
+            1,
+            100_000,
+            log=True,
+            integer=True,
+            help="Rows per update: small batches make the curve noisy.",
+        )
     )
     epochs: int = setting(
         Interval(
-            "E", 50, 1, 10_000, log=True, integer=True, help="How many times all training rows are seen."
+            "E",
+            50,
+            1,
+            10_000,
+            log=True,
+            integer=True,
+            help="Passes over the training set: the curve's length.",
         )
     )
     seed: int = setting(
         Interval(
-            "s", 0, 0, 1_000_000_000, integer=True, help="Split, first weights and batches come from it."
+            "s",
+            0,
+            0,
+            1_000_000_000,
+            integer=True,
+            help="Sets split, initial weights and batch order: another seed gives another curve.",
         )
     )
     scale: bool = setting(
-        Flag(
-            True, "Standardise the columns: mean 0 and deviation 1. It often matters more than the optimizer."
-        )
+        Flag(True, "Mean 0 and standard deviation 1 in every column: larger learning rates become stable.")
     )
     valid_fraction: float = setting(
-        Interval("", 0.2, 0.0, 0.9, slider=(0.0, 0.5), help="The part kept aside to judge the model on.")
+        Interval(
+            "",
+            0.2,
+            0.0,
+            0.9,
+            slider=(0.0, 0.5),
+            help="Fraction of the rows held out: the validation curve is theirs.",
+        )
     )
 
     def __post_init__(self) -> None:
@@ -133,7 +159,8 @@ class Config:
         query = self._words()
         for part in given.values():
             query |= _texts(part)
-        return _sound(Config._read(query | {key: _text(key, value) for key, value in changes.items()}, kept))
+        query |= {key: _text(key, value) for key, value in changes.items()}
+        return _sound(Config._read(query, kept, "."))
 
     @classmethod
     def from_query(cls, query: Mapping[str, str]) -> Config:
@@ -142,17 +169,23 @@ class Config:
         Raises:
             BadConfig: Unknown names or bad values, each with a sentence that says what would be good.
         """
-        return _sound(cls.read(query))
+        return _sound(cls._read(query, {}, "."))
 
     @classmethod
     def read(cls, query: Mapping[str, str]) -> tuple[Config, list[str]]:
         """As `from_query`, but with defaults in place of what is wrong, and the sentences about it."""
-        return cls._read(query, {})
+        return cls._read(query, {}, "; it is ignored.")
 
     @classmethod
-    def _read(cls, query: Mapping[str, str], kept: Mapping[str, Entry]) -> tuple[Config, list[str]]:
-        """As `read`; what is picked comes from `kept` where that has it, whatever the query calls it."""
-        wrong = [unknown("setting", key, _known()) for key in query if key not in _known()]
+    def _read(
+        cls, query: Mapping[str, str], kept: Mapping[str, Entry], becomes: str
+    ) -> tuple[Config, list[str]]:
+        """As `read`; what is picked comes from `kept` where that has it, whatever the query calls it.
+
+        Args:
+            becomes: How the sentence about a word that is no setting goes on: what becomes of it.
+        """
+        wrong = _no_settings([key for key in query if key not in _known()], becomes)
         chosen = {word: kept[word] if word in kept else _picked(word, query, wrong) for word in CHOICES}
         picked = {word: _filled(part, query, wrong) for word, part in chosen.items()}
         own = {k: _parsed(k, r, query, wrong) for k, r in cls.settings().items() if k in query}
@@ -201,6 +234,18 @@ def _known() -> dict[str, Setting | None]:
         for entry in registry.values():
             records |= {word: r for word, r in entry.settings().items() if word not in records}
     return records | Config.settings()
+
+
+def _no_settings(words: list[str], becomes: str) -> list[str]:
+    """A sentence for each of the first words that are no setting, and one for all others together."""
+    named = [
+        f"There is no setting named {short(word)!r}{becomes}{nearest(word, _known())}"
+        for word in words[:NAMED]
+    ]
+    more = len(words) - NAMED
+    return (
+        [*named, f"{more:,} more {'names are' if more > 1 else 'name is'} no setting."] if more > 0 else named
+    )
 
 
 def _sound(read: tuple[Config, list[str]]) -> Config:

@@ -7,13 +7,19 @@ the search space. Nothing here imports more than the standard library: pages dra
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from typing import Any, ClassVar, Protocol, TypeVar
 
 T = TypeVar("T")
 C = TypeVar("C", bound="type[Entry]")
+
+SHOWN = 80  # characters of what was given that a message repeats
+_NUMBER = re.compile(r"[+-]?([0-9]+([.,][0-9]*)?|[.,][0-9]+)([eE][+-]?[0-9]+)?")
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")  # or a decimal comma: nobody can tell
+_WIDTHS = re.compile(r" *[0-9]{1,9} *(, *[0-9]{1,9} *)*")
 
 
 class UnknownName(ValueError, KeyError):
@@ -62,11 +68,11 @@ class Interval:
     help: str = ""
 
     def parse(self, name: str, text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise OutOfRange(f"{name} must be {self._good()}, got {text!r}.") from None
-        return self.check(name, value, text)
+        """The number that a text says: 0.05, 0,05 and 5e-2 are the same one."""
+        said = text.strip()
+        if not _NUMBER.fullmatch(said) or _THOUSANDS.fullmatch(said):
+            raise OutOfRange(f"{name} must be {self._good()}, got {quoted(said)}.")
+        return self.check(name, float(said.replace(",", ".")), said)
 
     def check(self, name: str, value: float, given: str | None = None) -> float:
         """`value` as a float (or int), if it lies in the interval.
@@ -74,7 +80,7 @@ class Interval:
         Raises:
             OutOfRange: It is no finite number in [low, high], or not whole where it must be.
         """
-        given = given if given is not None else repr(value)
+        given = short(given if given is not None else repr(value))
         try:
             number = float(value)
         except (TypeError, ValueError, OverflowError):
@@ -126,7 +132,8 @@ class Flag:
 
     def check(self, name: str, value: Any) -> bool:
         if not isinstance(value, bool):
-            raise OutOfRange(f"{name} must be true or false, got {value!r}.")
+            given = quoted(value) if isinstance(value, str) else short(repr(value))
+            raise OutOfRange(f"{name} must be true or false, got {given}.")
         return value
 
     def text(self, value: bool) -> str:
@@ -144,19 +151,15 @@ class Widths:
     help: str = ""
 
     def parse(self, name: str, text: str) -> tuple[int, ...]:
-        try:
-            return self.check(name, tuple(int(word) for word in text.split(",") if word.strip()))
-        except ValueError as error:
-            if isinstance(error, OutOfRange):
-                raise
-            raise OutOfRange(f"{name} must be {self._good()}, got {text!r}.") from None
+        if not _WIDTHS.fullmatch(text):
+            raise OutOfRange(f"{name} must be {self._good()}, got {quoted(text)}.")
+        return self.check(name, tuple(map(int, text.split(","))))
 
     def check(self, name: str, value: tuple[int, ...]) -> tuple[int, ...]:
         widths = tuple(value)
         good = all(isinstance(w, int) and self.low <= w <= self.high for w in widths)
         if not (good and 1 <= len(widths) <= self.most):
-            given = self.text(widths) or "nothing"
-            raise OutOfRange(f"{name} must be {self._good()}, got {given!r}.")
+            raise OutOfRange(f"{name} must be {self._good()}, got {quoted(self.text(widths))}.")
         return widths
 
     def text(self, value: tuple[int, ...]) -> str:
@@ -179,7 +182,7 @@ class Word:
 
     def check(self, name: str, value: str) -> str:
         if len(value) > 64 or not all(c.isalnum() or c in "-_" for c in value):
-            raise OutOfRange(f"{name} must be a word of letters, digits, - and _, got {value[:80]!r}.")
+            raise OutOfRange(f"{name} must be a word of letters, digits, - and _, got {quoted(value)}.")
         return value
 
     def text(self, value: str) -> str:
@@ -213,11 +216,26 @@ class Entry:
         return {f.name: f.metadata["setting"] for f in fields(cls) if "setting" in f.metadata}
 
 
-def unknown(kind: str, name: object, known: Any) -> str:
+def short(text: str) -> str:
+    """A text in at most SHOWN characters."""
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
+def quoted(text: str) -> str:
+    """What was given, as a message repeats it: short and in quotes."""
+    return repr(short(text.strip())) if text.strip() else "nothing"
+
+
+def nearest(name: object, known: Iterable[str]) -> str:
+    """The question whether another name was meant, with a space before it; empty where none is near."""
+    near = get_close_matches(short(str(name)), list(known), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def unknown(kind: str, name: object, known: Iterable[str]) -> str:
     """The sentence for a name that does not exist, with the nearest one that does."""
-    near = get_close_matches(str(name), list(known), n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"No {kind} named {str(name)!r}.{hint} There are: {', '.join(known)}."
+    names = list(known)
+    return f"No {kind} named {short(str(name))!r}.{nearest(name, names)} There are: {', '.join(names)}."
 
 
 class Registry(Mapping[str, T]):

@@ -293,7 +293,7 @@ def test_a_link_holds_only_what_differs_from_the_defaults() -> None:
         ("sgd,momentom", "No optimizer named 'momentom'. Did you mean 'momentum'?"),
         ("sgd,adam:momentum=0.9", "adam has no 'momentum'; it has learning_rate, beta1"),
         ("sgd,momentum:momentum=1.5", r"momentum must be a number in \[0, 1\], got 1.5"),
-        ("sgd,momentum:momentum", "momentum must be a number in .*, got ''"),
+        ("sgd,momentum:momentum", "momentum must be a number in .*, got nothing"),
         ("sgd:learning_rate=fast,adam", "learning_rate must be a number in .*, got 'fast'"),
         ("sgd,adam:amsgrad=perhaps", "amsgrad must be true or false, got 'perhaps'"),
         ("sgd,:", "No optimizer named ''"),

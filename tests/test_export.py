@@ -414,7 +414,7 @@ def test_what_is_no_settings_file_gets_one_sentence(text: str) -> None:
     ("words", "message"),
     [
         ({"epochs": "0"}, r"epochs must be a whole number in \[1, 10000\], got '?0"),
-        ({"epoch": "5"}, "No setting named 'epoch'. Did you mean 'epochs'"),
+        ({"epoch": "5"}, "There is no setting named 'epoch'. Did you mean 'epochs'"),
         ({"dataset": "../secret"}, "No dataset named '../secret'"),
     ],
 )
