@@ -17,6 +17,7 @@ from core.config import Config
 from core.history import DIVERGED
 from core.optimizers import LEARNING_RATE, OPTIMIZERS, SGD, Adam, Momentum, Nesterov, Optimizer
 from core.registry import Flag, Interval, OutOfRange, UnknownName, unknown
+from core.seeds import seeds_from
 
 if TYPE_CHECKING:
     from core.engine import Training
@@ -25,6 +26,8 @@ FEWEST, MOST = 2, 8
 SEEDS = Interval(
     "n", 5, 1, 32, integer=True, help="Runs of each rival: more make the band and the interval surer."
 )
+APART = 1000  # mode "tuned" searches on seeds that begin so far behind the comparison's
+SEARCHED = 3  # and on so many of them
 ROWS = 120  # epochs drawn at the most
 RESAMPLES = 4000
 
@@ -76,7 +79,7 @@ class Comparison:
         mode: A key of MODES.
 
     Raises:
-        NoComparison: Too few rivals, too many, or two that are the same.
+        NoComparison: Too few rivals, too many, or two that are the same; or too few seeds behind base.seed.
         OutOfRange, UnknownName: seeds or mode cannot be.
     """
 
@@ -91,6 +94,10 @@ class Comparison:
         object.__setattr__(self, "seeds", SEEDS.check("seeds", self.seeds))
         if self.mode not in MODES:
             raise UnknownName(unknown("mode", self.mode, MODES))
+        try:
+            _ = self.own_seeds, self.search_seeds
+        except OutOfRange as error:
+            raise NoComparison(str(error)) from None
         rules = [_unsearched(rule) for rule in self.rules] if self.mode == "tuned" else self.rules
         twins = [a.title for k, a in enumerate(rules) if a in rules[:k]]
         if twins:
@@ -98,6 +105,18 @@ class Comparison:
             raise NoComparison(
                 f"rivals must differ, but {twins[0]} stands there twice with the same settings{how}."
             )
+
+    @property
+    def own_seeds(self) -> range:
+        """The seeds of each rival's runs."""
+        return seeds_from(self.base.seed, self.seeds)
+
+    @property
+    def search_seeds(self) -> range:
+        """The seeds on which mode "tuned" searches; none in other modes."""
+        if self.mode != "tuned":
+            return range(0)
+        return seeds_from(self.base.seed, SEARCHED, APART, "every rival can be tuned on seeds of its own")
 
     @cached_property
     def rules(self) -> tuple[Optimizer, ...]:
@@ -121,10 +140,7 @@ class Comparison:
     def configs(self, rules: Sequence[Optimizer] | None = None) -> list[Config]:
         """One config for each rule and seed, the seeds of a rule together."""
         rules = [*self.rules, *self.controls.values()] if rules is None else rules
-        first = self.base.seed
-        return [
-            replace(self.base, optimizer=rule, seed=first + s) for rule in rules for s in range(self.seeds)
-        ]
+        return [replace(self.base, optimizer=rule, seed=seed) for rule in rules for seed in self.own_seeds]
 
 
 def _plain(rule: Optimizer) -> SGD | None:

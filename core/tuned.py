@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from core.compare import SEARCHED as SEEDS
 from core.compare import Comparison, measure
 from core.engine import Training
 from core.optimizers import LEARNING_RATE, Optimizer
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 TRIALS = 16  # settings of each rival and round
 ROUNDS = 2  # the first looks everywhere, the next around the best
-SEEDS = 3  # runs of each setting
-APART = 1000  # the search's seeds begin so far behind the comparison's
 STEPS = (1e-4, 10.0)  # effective ones; the second round may go three times as far
 LEAST = 0.005  # of 1 - momentum
 
@@ -92,10 +91,8 @@ class Tuned:
 
     def _search(self, rules: Sequence[Sequence[Optimizer]]) -> Training:
         self._trials = [rule for of_rival in rules for rule in of_rival]
-        base = replace(self.comparison.base, seed=self.comparison.base.seed + APART)
-        return Training(
-            [replace(base, optimizer=r, seed=base.seed + s) for r in self._trials for s in range(SEEDS)]
-        )
+        base, seeds = self.comparison.base, self.comparison.search_seeds
+        return Training([replace(base, optimizer=r, seed=seed) for r in self._trials for seed in seeds])
 
     def _judge(self, ended: Training) -> None:
         measures = measure(ended, len(self._trials), SEEDS, self.comparison.base.epochs)

@@ -248,6 +248,19 @@ def test_a_whole_number_of_seeds_may_come_as_a_float() -> None:
     assert len(Comparison(MOONS, FOUR[:2], 2.0).configs(FOUR[:2])) == 4  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("seeds", "last"), [(1, "1,000,000,000"), (5, "999,999,996"), (32, "999,999,969")])
+def test_seeds_may_count_to_the_last_that_there_is_and_no_further(seeds: int, last: str) -> None:
+    seed = int(last.replace(",", ""))
+    comparison = Comparison(replace(MOONS, seed=seed), FOUR, seeds)
+    assert max(c.seed for c in comparison.configs()) == 1_000_000_000
+    if seeds > 1:
+        sentence = (
+            f"seed must be at most {last} so that there are {seeds} seeds from it on, got {seed + 1:,}."
+        )
+        with pytest.raises(NoComparison, match=f"^{sentence}$"):
+            Comparison(replace(MOONS, seed=seed + 1), FOUR, seeds)
+
+
 def test_an_unknown_mode_is_answered_with_those_that_exist() -> None:
     with pytest.raises(UnknownName, match=r"Did you mean 'tuned'.*own, same, effective, tuned"):
         Comparison(MOONS, FOUR, mode="tunned")

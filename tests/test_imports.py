@@ -20,6 +20,7 @@ ORDER = [
         "schedules",
         "landscapes",
         "config",
+        "seeds",
         "networks",
     ),
     *("history", "engine", "stability", "sharpness", "learned", "compare", "tuned", "verdict"),

@@ -262,6 +262,28 @@ def test_the_sentence_of_the_checks_tells_of_runs_that_were_lost() -> None:
     assert f"({calm.steps:,.0f} were expected)" in text
 
 
+def test_the_checks_may_take_the_last_seed_that_there_is_and_no_further() -> None:
+    found = recommend.recommend(BOSTON)
+    assert max(c.seed for c in checks(BOSTON.but(seed=999_999_996), found)) == 1_000_000_000
+    sentence = "seed must be at most 999,999,996 so that there are 5 seeds from it on, got 999,999,997."
+    with pytest.raises(OutOfRange, match=f"^{sentence}$"):
+        checks(BOSTON.but(seed=999_999_997), found)
+
+
+@pytest.mark.parametrize(("good", "bad"), [(8e-8, 7.99e-8), (1e4 / 3, 3334.0)])
+def test_a_recommendation_of_which_some_multiple_cannot_be_set_is_refused_before_anything_runs(
+    good: float, bad: float
+) -> None:
+    rates = {c.optimizer.learning_rate for c in checks(BOSTON, Recommendation(good, 0.5, 9.0, 1.0, 1.0, ""))}
+    assert len(rates) == len(recommend.FACTORS)
+    with pytest.raises(OutOfRange) as caught:
+        checks(BOSTON, Recommendation(bad, 0.5, 9.0, 1.0, 1.0, ""))
+    assert str(caught.value) == (
+        "learning_rate must be in [8e-08, 3.33e+03] so that 0.125 to 3 times as much can be tried, "
+        f"got {bad:.3g}: scale the columns."
+    )
+
+
 def test_checks_can_be_read_while_they_go_on() -> None:
     found = recommend.recommend(BOSTON)
     training = Training(checks(BOSTON, found))

@@ -1062,7 +1062,11 @@ def test_a_search_may_have_the_last_seed_that_there_is(sampler: str) -> None:
 def test_a_config_whose_check_would_have_no_seeds_is_refused_when_the_plan_is_made() -> None:
     last = 1_000_000_000 - APART - FRESH + 1
     config = replace(BOSTON, epochs=1, seed=last)
-    with pytest.raises(OutOfRange, match=f"config.seed must be at most {last}, since .*, got {last + 1}"):
+    sentence = (
+        "seed must be at most 999,994,993 so that the best can be tried again on fresh seeds, "
+        "got 999,994,994."
+    )
+    with pytest.raises(OutOfRange, match=f"^{sentence}$"):
         Plan(replace(config, seed=last + 1))
     assert "fresh seeds" in search(config, trials=1, seeds=16).verdict
 

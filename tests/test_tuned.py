@@ -9,12 +9,21 @@ import numpy as np
 import pytest
 
 from core import tuned
-from core.compare import Comparison, Measures, Summary, estimate, measure, paired, summarise
+from core.compare import (
+    APART,
+    Comparison,
+    Measures,
+    NoComparison,
+    Summary,
+    estimate,
+    measure,
+    paired,
+    summarise,
+)
 from core.config import Config
 from core.engine import Training
 from core.optimizers import OPTIMIZERS, SGD, Adagrad, Adam, Momentum, Nesterov, Optimizer, RMSprop
-from core.registry import OutOfRange
-from core.tuned import APART, ROUNDS, SEEDS, TRIALS, Tuned
+from core.tuned import ROUNDS, SEEDS, TRIALS, Tuned
 
 SMALL = Config().but(dataset="plane", epochs=2, batch_size=200)
 PAIR = (SGD(), Momentum())
@@ -305,6 +314,13 @@ def test_before_the_comparison_begins_it_has_no_runs() -> None:
         search.place(0)
 
 
-def test_a_seed_that_leaves_no_room_for_the_search_is_answered() -> None:
-    with pytest.raises(OutOfRange, match="seed must be a whole number"):
-        Tuned(compared(SMALL.but(seed=1_000_000_000)))
+def test_a_seed_that_leaves_no_room_for_the_search_is_refused_when_the_comparison_is_made() -> None:
+    last = 1_000_000_000 - APART - SEEDS + 1
+    sentence = (
+        "seed must be at most 999,998,998 so that every rival can be tuned on seeds of its own, "
+        "got 999,998,999."
+    )
+    with pytest.raises(NoComparison, match=f"^{sentence}$"):
+        compared(SMALL.but(seed=last + 1))
+    searched = {c.seed for c in Tuned(compared(SMALL.but(seed=last)))._rounds[0].configs}
+    assert searched == {1_000_000_000 - s for s in range(SEEDS)}

@@ -13,8 +13,11 @@ from numpy.typing import NDArray
 from core.config import Config
 from core.history import DIVERGED
 from core.maps import with_rule
+from core.optimizers import LEARNING_RATE
 from core.recommend.expected import begin
 from core.recommend.setting import Recommendation, target
+from core.registry import OutOfRange
+from core.seeds import seeds_from
 from core.sharpness import least_squares
 from core.verdict import digits
 
@@ -35,16 +38,25 @@ def checks(config: Config, recommendation: Recommendation) -> list[Config]:
 
     All factors share the data, first weights and batches of a seed. They are short: three times the expected
     epochs (at least 5, at most LONGEST updates), and the config's own where nothing is expected.
+
+    Raises:
+        OutOfRange: There are too few seeds behind the config's, or one of the rates cannot be set.
     """
+    rates = [factor * recommendation.learning_rate for factor in FACTORS]
+    if not LEARNING_RATE.low <= rates[0] <= rates[-1] <= LEARNING_RATE.high:
+        low, high = LEARNING_RATE.low / FACTORS[0], LEARNING_RATE.high / FACTORS[-1]
+        raise OutOfRange(
+            f"learning_rate must be in [{low:.3g}, {high:.3g}] so that {FACTORS[0]:g} to {FACTORS[-1]:g} "
+            f"times as much can be tried, got {recommendation.learning_rate:.3g}: scale the columns."
+        )
     expected = recommendation.epochs
     most = max(5, LONGEST // config.steps_per_epoch)
     epochs = min(max(math.ceil(3 * expected), 5), most) if math.isfinite(expected) else config.epochs
     base = replace(recommendation.config(config), epochs=epochs)
-    rates = [factor * recommendation.learning_rate for factor in FACTORS]
     return [
-        replace(with_rule(base, rate, recommendation.momentum), seed=config.seed + seed)
+        replace(with_rule(base, rate, recommendation.momentum), seed=seed)
         for rate in rates
-        for seed in range(SEEDS)
+        for seed in seeds_from(config.seed, SEEDS)
     ]
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from core.compare import Measures
 from core.config import Config
+from core.seeds import seeds_from
 
 if TYPE_CHECKING:
     from core.engine import Training
@@ -62,7 +63,9 @@ def baseline(config: Config, seeds: int) -> float:
     """The loss of predicting the mean, on the rows that judge: its geometric mean over seeds."""
     from core.engine.problem import problem
 
-    known = [ceiling(problem(replace(config, seed=config.seed + s))) / CEILING for s in range(seeds)]
+    known = [
+        ceiling(problem(replace(config, seed=seed))) / CEILING for seed in seeds_from(config.seed, seeds)
+    ]
     return float(np.exp(np.log(known).mean()))
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
@@ -20,6 +20,7 @@ from core.config import Config
 from core.datasets import DATASETS, Dataset
 from core.registry import Choice, Flag, Interval, OutOfRange
 from core.search.space import Ranges, Space
+from core.seeds import seeds_from
 
 SAMPLERS = {
     "bayesian": "Bayesian",
@@ -29,13 +30,17 @@ SAMPLERS = {
     "random": "Random",
     "grid": "Grid",
 }
-TRIALS = Interval("n", 20, 1, 1000, integer=True, help="Settings that are tried.")
-SEEDS = Interval(
-    "k", 4, 1, 16, integer=True, help="Runs of each setting: more make it surer which one is better."
+TRIALS = Interval(
+    "n", 20, 1, 1000, integer=True, help="Settings to evaluate: more give the search more to learn from."
 )
-BATCH = Interval("q", 4, 1, 16, integer=True, help="Settings that are asked for, and trained, at once.")
-SAMPLER = Choice(tuple(SAMPLERS), "bayesian", "How the next setting is chosen.")
-EXACT = Flag(False, "The search of the tuning tutorial, as it does it.")
+SEEDS = Interval(
+    "k", 4, 1, 16, integer=True, help="Runs of each trial: more seeds make its mean loss less noisy."
+)
+BATCH = Interval("q", 4, 1, 16, integer=True, help="Trials suggested together and trained at once.")
+SAMPLER = Choice(tuple(SAMPLERS), "bayesian", "What suggests the next trial.")
+EXACT = Flag(
+    False, "Linear scales, one seed, one trial at a time and the plain loss, as in the tuning tutorial."
+)
 LAST_SEED = 2**31 - 1  # of a search
 STARTS = 5  # settings tried before the model is asked
 APART = 5000  # the seeds of the final check begin so far behind those of the search
@@ -99,12 +104,12 @@ class Plan:
             good = f"a whole number from 0 to {LAST_SEED}"
             raise OutOfRange(f"seed must be {good}, got {reprlib.repr(self.seed)}.")
         object.__setattr__(self, "seed", int(self.seed))
-        record, behind = Config.settings()["seed"], APART + FRESH - 1
-        assert isinstance(record, Interval)
-        if self.config.seed > record.high - behind:
-            most = f"at most {record.high - behind}"
-            why = f"the best are tried again on seeds up to {behind} more"
-            raise OutOfRange(f"config.seed must be {most}, since {why}, got {self.config.seed}.")
+        _ = self.fresh_seeds
+
+    @property
+    def fresh_seeds(self) -> range:
+        """The seeds on which the best are tried again; no setting was chosen by them."""
+        return seeds_from(self.config.seed, FRESH, APART, "the best can be tried again on fresh seeds")
 
     @property
     def starts(self) -> int:
@@ -122,11 +127,10 @@ class Plan:
         steps = [replace(self.config, batch_size=b).steps for b in batches]
         return round(self.trials * self.seeds * sum(steps) / len(steps))
 
-    def configs(self, values: Mapping[str, float], first: int | None = None, seeds: int = 0) -> list[Config]:
-        """One config for each seed of a trial, `seeds` of them from `first` on; by default the plan's own."""
+    def configs(self, values: Mapping[str, float], on: Sequence[int] = ()) -> list[Config]:
+        """One config for each seed of a trial; of these seeds, or by default of the plan's own."""
         config = self.space.config(self.config, values)
-        first = self.config.seed if first is None else first
-        return [replace(config, seed=first + s) for s in range(seeds or self.seeds)]
+        return [replace(config, seed=seed) for seed in on or seeds_from(self.config.seed, self.seeds)]
 
 
 def same(one: Plan, other: Plan) -> bool:

@@ -20,7 +20,7 @@ from core.registry import OutOfRange
 from core.search import trials as kept
 from core.search.ending import Check, best_trials, chosen
 from core.search.objective import Outcome, ceilings, curves, outcomes, thinned
-from core.search.plan import APART, FRESH, TRIALS, BadPlan, Plan, starts
+from core.search.plan import FRESH, TRIALS, BadPlan, Plan, starts
 from core.search.sampler import ASKING, ask, note_draw
 from core.search.space import Range
 
@@ -282,8 +282,8 @@ class Search:
         if not self._checking:
             self._conclude(())
             return
-        first = self.plan.config.seed + APART
-        configs = [c for n in self._checking for c in self.plan.configs(self.values(n), first, FRESH)]
+        fresh = self.plan.fresh_seeds
+        configs = [c for n in self._checking for c in self.plan.configs(self.values(n), fresh)]
         self._check = Training(configs)
 
     def _train(self, steps: int | None) -> None:
