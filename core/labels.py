@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 LABELS = {
-    "alpha": "Averaging α",
-    "beta1": "Averaging β₁",
-    "beta2": "Averaging β₂",
-    "hidden": "Hidden layers",
-    "inputs": "Inputs",
-    "condition": "Condition number κ",
-    "valid_fraction": "Kept for validation",
-    "scale": "Standardise columns",
-    "epsilon": "Floor ε",
-    "initial_accumulator": "First accumulator",
-    "learning_rate_decay": "Decay of the learning rate",
-    "decay": "Factor at each cut",
-    "every": "Epochs between cuts",
-    "final": "Share left at the end",
-    "warmup": "Share of the run to warm up",
-    "peak": "Share of the run at the peak",
-    "ramp": "Share of the run to ramp up",
-    "momentum_start": "Momentum at the start",
+    "alpha": "α",
+    "beta1": "β₁",
+    "beta2": "β₂",
+    "epsilon": "ε",
+    "amsgrad": "AMSGrad",
+    "initial_accumulator": "Initial accumulator",
+    "learning_rate_decay": "Learning rate decay",
+    "schedule": "Learning rate schedule",
+    "decay": "Decay factor γ",
+    "every": "Decay interval (epochs)",
+    "final": "Final learning rate (fraction)",
+    "warmup": "Warm-up (fraction of the run)",
+    "peak": "Peak (fraction of the run)",
+    "ramp": "Ramp (fraction of the run)",
+    "momentum_start": "Initial momentum",
     "momentum_low": "Momentum at the peak",
-    "exact": "Exactly as the tutorial",
-    "round": "Settings at once",
+    "hidden": "Hidden layer sizes",
+    "condition": "Condition number κ",
+    "noise": "Noise σ",
+    "scale": "Standardise columns",
+    "valid_fraction": "Validation split",
+    "round": "Trials per round",
+    "exact": "As in the tutorial",
+    "target": "Target loss",
+    "across": "x-axis",
+    "up": "y-axis",
+    "x": "x-axis",
+    "axis": "Loss scale",
+    "mode": "Comparison mode",
+    "kind": "Momentum type",
+    "cells": "Grid size",
 }
 
 
@@ -34,4 +44,5 @@ def label(word: str) -> str:
 
 def spoken(word: str) -> str:
     """The same within a sentence."""
-    return label(word).lower()
+    words = label(word)
+    return words if words[1:2].isupper() else words[:1].lower() + words[1:]

@@ -67,7 +67,9 @@ class Model(Entry):
 
 MODELS: Registry[type[Model]] = Registry("model")
 
-_activation = Choice(ACTIVATIONS, "tanh", "The bend between layers; with identity the whole stays linear.")
+_activation = Choice(
+    ACTIVATIONS, "tanh", "Non-linearity after each hidden layer; with identity the model stays linear."
+)
 
 
 @MODELS.add
@@ -94,7 +96,7 @@ class MLP(Model):
 
     hidden: tuple[int, ...] = setting(
         Widths(
-            (16, 16), most=6, low=1, high=256, help="Units in each hidden layer: 16,16 is two layers of 16."
+            (16, 16), most=6, low=1, high=256, help="Units of each hidden layer: 16,16 is two layers of 16."
         )
     )
     activation: str = setting(_activation)
@@ -117,7 +119,13 @@ class CNN(Model):
     needs_images = True
 
     channels: tuple[int, ...] = setting(
-        Widths((8, 16), most=3, low=1, high=64, help="Channels of each convolution: 8,16 is two of them.")
+        Widths(
+            (8, 16),
+            most=3,
+            low=1,
+            high=64,
+            help="Output channels of each convolution: 8,16 is two convolutions.",
+        )
     )
     activation: str = setting(Choice(ACTIVATIONS, "relu", _activation.help))
 
@@ -125,12 +133,12 @@ class CNN(Model):
         self, inputs: int, outputs: int, image_shape: tuple[int, int, int] | None = None
     ) -> list[Layer]:
         if image_shape is None:
-            raise Unfit("model cnn needs a dataset of pictures (digits or mnist5k); this dataset has none.")
+            raise Unfit("model cnn needs an image dataset: digits or mnist5k.")
         depth, height, width = image_shape
         halvings = len(self.channels)
         if min(height, width) >> halvings < 1:
             raise Unfit(
-                f"channels must be fewer: {halvings} poolings leave nothing of {height} x {width} pixels."
+                f"channels must be fewer: {halvings} poolings reduce {height} x {width} pixels to nothing."
             )
         depths = (depth, *self.channels)
         body = [Layer((out, into, 3, 3), self.activation) for into, out in pairwise(depths)]

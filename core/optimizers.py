@@ -27,35 +27,66 @@ LEARNING_RATE = Interval(
     1e4,
     log=True,
     slider=(1e-6, 10.0),
-    help="Small falls slowly; large jumps, then explodes.",
+    help="Too small and the loss falls slowly; too large and it oscillates or diverges.",
 )
 MOMENTUM = Interval(
-    "μ", 0.9, 0.0, 1.0, help="More falls faster and overshoots in waves; 0 is off, 1 never settles."
+    "μ", 0.9, 0.0, 1.0, help="Higher descends faster and oscillates more; 0 is off, 1 never converges."
 )
 DAMPENING = Interval(
-    "τ", 0.0, 0.0, 1.0, help="Holds back part of each new gradient: shorter steps, a later fall."
+    "τ", 0.0, 0.0, 1.0, help="Scales new gradients in the velocity by 1 − τ: shorter steps, slower descent."
 )
 WEIGHT_DECAY = Interval(
-    "λ", 0.0, 0.0, 10.0, slider=(0.0, 0.1), help="Pulls weights to zero: training ends higher, a smaller gap."
+    "λ",
+    0.0,
+    0.0,
+    10.0,
+    slider=(0.0, 0.1),
+    help="Shrinks the weights: higher training loss, smaller validation gap.",
 )
 EPSILON = Interval(
-    "ε", 1e-8, 0.0, 1.0, log=True, slider=(1e-12, 1.0), help="More calms steps where gradients are tiny."
+    "ε",
+    1e-8,
+    0.0,
+    1.0,
+    log=True,
+    slider=(1e-12, 1.0),
+    help="Added to the divisor: larger shortens steps where gradients are tiny.",
 )
 ALPHA = Interval(
-    "α", 0.99, 0.0, 0.999999, help="Averages squared gradients for longer: steadier steps, slower to adapt."
+    "α",
+    0.99,
+    0.0,
+    0.999999,
+    help="Decay of the squared-gradient average: higher is smoother, slower to adapt.",
 )
 BETA1 = Interval(
-    "β₁", 0.9, 0.0, 0.999999, help="Averages gradients for longer: smoother, overshoots like momentum."
+    "β₁",
+    0.9,
+    0.0,
+    0.999999,
+    help="Decay of the gradient average: higher is smoother and overshoots like momentum.",
 )
 BETA2 = replace(ALPHA, symbol="β₂", default=0.999)
 RATE_DECAY = Interval(
-    "δ", 0.0, 0.0, 10.0, slider=(0.0, 0.1), help="Shrinks the rate every update: flattens the curve early."
+    "δ",
+    0.0,
+    0.0,
+    10.0,
+    slider=(0.0, 0.1),
+    help="Divides the learning rate by 1 + δ(t − 1): the curve flattens early.",
 )
 ACCUMULATOR = Interval(
-    "s₀", 0.0, 0.0, 100.0, slider=(0.0, 1.0), help="More shortens the first steps: a calmer, slower start."
+    "s₀",
+    0.0,
+    0.0,
+    100.0,
+    slider=(0.0, 1.0),
+    help="Initial sum of squared gradients: larger shortens the first steps.",
 )
-CENTERED = Flag(help="Divides by the spread of the gradients: longer steps where they hardly change.")
-AMSGRAD = Flag(help="Never forgets a large gradient: steps only get calmer.")
+CENTERED = Flag(
+    help="Divides by the standard deviation of the gradients: longer steps where they hardly change."
+)
+AMSGRAD = Flag(help="Uses the largest squared-gradient average so far: one large gradient keeps steps short.")
 
 
 @dataclass(frozen=True)
@@ -202,7 +233,7 @@ OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizer")
 @final
 @dataclass(frozen=True)
 class SGD(Optimizer):
-    """Each parameter moves against its gradient, as far as the learning rate says.
+    """Each update is the learning rate times the negative gradient.
 
     References:
         H. Robbins, S. Monro, "A stochastic approximation method", 1951.
@@ -230,7 +261,7 @@ class SGD(Optimizer):
 @final
 @dataclass(frozen=True)
 class Momentum(Optimizer):
-    """SGD that remembers: the velocity is a decaying sum of past gradients.
+    """SGD with a velocity: an exponentially decaying sum of past gradients.
 
     As in torch.optim the first gradient enters the velocity undampened, the learning rate stays outside of
     the velocity, and with momentum 0 there is no dampening either.
@@ -281,7 +312,7 @@ class Momentum(Optimizer):
 @final
 @dataclass(frozen=True)
 class Nesterov(Optimizer):
-    """Momentum that looks ahead: the step is the one that the next velocity would take.
+    """Momentum with look-ahead: the step is the one that the next velocity would take.
 
     In PyTorch's form, where the gradient is taken at the parameters themselves.
 
@@ -324,7 +355,7 @@ class Nesterov(Optimizer):
 @final
 @dataclass(frozen=True)
 class RMSprop(Optimizer):
-    """Each parameter's gradient is divided by a running average of its recent size.
+    """Each gradient is divided by the root of a moving average of its squares.
 
     Centered, it is divided by the running standard deviation instead. As in torch.optim that is not a number
     where rounding makes the variance negative.
@@ -375,7 +406,7 @@ class RMSprop(Optimizer):
 @final
 @dataclass(frozen=True)
 class Adagrad(Optimizer):
-    """Each parameter's gradient is divided by the size of all its gradients so far, so steps only shrink.
+    """Each gradient is divided by the root of the sum of all its squares so far, so steps only shrink.
 
     References:
         J. Duchi, E. Hazan, Y. Singer, "Adaptive subgradient methods for online learning and stochastic
@@ -468,7 +499,7 @@ def _bias(beta: float | Tensor, step: int) -> float | Tensor:
 @final
 @dataclass(frozen=True)
 class Adam(_Adaptive):
-    """An average of recent gradients, divided by their recent size, both corrected for starting at zero.
+    """A moving average of gradients over the root of one of their squares, both bias-corrected.
 
     References:
         D. P. Kingma, J. Ba, "Adam: a method for stochastic optimization", 2014.
@@ -494,7 +525,7 @@ class Adam(_Adaptive):
 @final
 @dataclass(frozen=True)
 class AdamW(_Adaptive):
-    """Adam whose weight decay pulls at the parameters themselves and is not divided by the gradient's size.
+    """Adam with decoupled weight decay, which is not divided by the size of the gradients.
 
     References:
         I. Loshchilov, F. Hutter, "Decoupled weight decay regularization", 2017.

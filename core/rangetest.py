@@ -29,8 +29,16 @@ if TYPE_CHECKING:
     from core.engine import Training
 
 MOMENTA = (0.0, 0.5, 0.9)
-RATES = Interval("", 48, 8, 256, integer=True, help="Learning rates that are tried for each momentum.")
-STEPS = Interval("", 300, 10, 10_000, log=True, integer=True, help="Updates at each rate: more see finer.")
+RATES = Interval("", 48, 8, 256, integer=True, help="Learning rates tested at each momentum.")
+STEPS = Interval(
+    "",
+    300,
+    10,
+    10_000,
+    log=True,
+    integer=True,
+    help="Updates at each learning rate: more find slower divergence.",
+)
 FAR = 4.0  # times the first loss: below it may be a high noise floor that is still one
 SPAN = 1e-3, 10.0  # of the smallest and the largest limit: the ends of the rates
 

@@ -18,8 +18,7 @@ PEAK = Interval(
     default=0.3,
     low=0.0,
     high=1.0,
-    help="The share of the run after which the learning rate is highest and a cycled momentum lowest: early "
-    "leaves more of the run to settle.",
+    help="Where in the run the learning rate peaks: early leaves more of the run to settle.",
 )
 
 
@@ -113,8 +112,7 @@ class Step(Schedule):
             default=0.1,
             low=0.0,
             high=1.0,
-            help="What the rate is multiplied by at each cut: the curve drops and calms at once, and a small "
-            "factor soon stops it.",
+            help="Factor on the learning rate at each decay: a small γ soon stalls the curve.",
         )
     )
     every: int = setting(
@@ -125,7 +123,7 @@ class Step(Schedule):
             high=10_000,
             integer=True,
             slider=(1, 100),
-            help="How many epochs pass between two cuts: too few, and the curve stops before it is down.",
+            help="Epochs between two decays: too few, and the curve stalls before the loss is low.",
         )
     )
 
@@ -145,7 +143,7 @@ class Cosine(Schedule):
     """
 
     name = "cosine"
-    title = "Cosine"
+    title = "Cosine annealing"
 
     final: float = setting(
         Interval(
@@ -153,7 +151,7 @@ class Cosine(Schedule):
             default=0.0,
             low=0.0,
             high=1.0,
-            help="The share of the rate that is left at the end: 0 lets the curve come to rest.",
+            help="Learning rate at the end, as a fraction of the initial one: 0 lets the curve settle.",
         )
     )
 
@@ -172,7 +170,7 @@ class Warmup(Schedule):
     """
 
     name = "warmup"
-    title = "Warm-up"
+    title = "Linear warm-up"
 
     warmup: float = setting(
         Interval(
@@ -180,8 +178,7 @@ class Warmup(Schedule):
             default=0.1,
             low=0.0,
             high=1.0,
-            help="The share of the run in which the rate rises: longer makes large rates safer and the "
-            "start of the curve flatter.",
+            help="Fraction of the run in which the rate rises: longer flattens the start of the curve.",
         )
     )
 
@@ -202,7 +199,7 @@ class OneCycle(Schedule):
     """
 
     name = "onecycle"
-    title = "One cycle"
+    title = "One-cycle"
 
     peak: float = setting(PEAK)
 
@@ -231,7 +228,7 @@ class Ramp(MomentumSchedule):
     """The momentum goes in a straight line from its start to the value that is set, and stays there."""
 
     name = "ramp"
-    title = "Ramp"
+    title = "Linear ramp"
 
     momentum_start: float = setting(
         Interval(
@@ -239,7 +236,7 @@ class Ramp(MomentumSchedule):
             default=0.5,
             low=0.0,
             high=1.0,
-            help="The momentum of the first update: lower makes the start calmer, with less overshoot.",
+            help="Momentum of the first update: lower makes the curve oscillate less at the start.",
         )
     )
     ramp: float = setting(
@@ -248,8 +245,7 @@ class Ramp(MomentumSchedule):
             default=0.5,
             low=0.0,
             high=1.0,
-            help="The share of the run after which the momentum is reached: longer delays both the speed and "
-            "the overshoot.",
+            help="Fraction of the run until momentum has its value: longer delays speed and overshoot.",
         )
     )
 
@@ -298,8 +294,7 @@ class MomentumCycle(MomentumSchedule):
             default=0.85,
             low=0.0,
             high=1.0,
-            help="The momentum at the peak: below the momentum that is set it tames the largest rates; above "
-            "it, it adds to them.",
+            help="Momentum where the learning rate peaks: lower keeps the largest rates stable.",
         )
     )
     peak: float = setting(PEAK)

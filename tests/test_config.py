@@ -187,7 +187,7 @@ BAD = [  # what the link says; the one sentence about it
         {"model": "mlp", "activation": "rellu"},
         "No activation named 'rellu'. Did you mean 'relu'? There are: ",
     ),
-    ({"model": "cnn"}, "model cnn needs a dataset of pictures (digits or mnist5k); this dataset has none."),
+    ({"model": "cnn"}, "model cnn needs an image dataset: digits or mnist5k."),
     (
         {"model": "cnn", "dataset": "digits", "channels": "8,65"},
         "channels must be 1 to 3 whole numbers in [1, 64], such as 8,16, got '8,65'.",
@@ -248,7 +248,7 @@ def test_a_setting_of_what_was_not_picked_is_checked_and_left_out() -> None:
         ({"batch_size": 2.5}, OutOfRange, "batch_size must be a whole number in [1, 100000], got 2.5."),
         ({"seed": float("nan")}, OutOfRange, "seed must be a whole number in [0, 1e+09], got nan."),
         ({"scale": 1}, OutOfRange, "scale must be true or false, got 1."),
-        ({"model": CNN()}, ValueError, "model cnn needs a dataset of pictures"),
+        ({"model": CNN()}, ValueError, "model cnn needs an image dataset"),
     ],
 )
 def test_what_cannot_be_is_refused_in_code_too(
@@ -320,7 +320,7 @@ def test_but_works_on_a_table_of_ones_own() -> None:
         ({"epochs": 0}, "epochs must be a whole number in [1, 10000], got 0"),
         ({"learning_rate": float("nan")}, "learning_rate must be a number in [1e-08, 10000], got 'nan'"),
         ({"optimizer": "nope"}, "No optimizer named 'nope'"),
-        ({"model": "cnn"}, "model cnn needs a dataset of pictures"),
+        ({"model": "cnn"}, "model cnn needs an image dataset"),
         ({"epoch": 3}, "There is no setting named 'epoch'. Did you mean 'epochs'?"),
     ],
 )

@@ -234,9 +234,9 @@ def test_the_models_are_these_in_this_order() -> None:
 
 
 def test_a_convolution_needs_pictures_and_pixels_enough() -> None:
-    with pytest.raises(Unfit, match=r"model cnn needs a dataset of pictures \(digits or mnist5k\)"):
+    with pytest.raises(Unfit, match=r"model cnn needs an image dataset: digits or mnist5k"):
         CNN().layers(13, 1, None)
-    with pytest.raises(Unfit, match=r"channels must be fewer: 3 poolings leave nothing of 4 x 7 pixels"):
+    with pytest.raises(Unfit, match=r"channels must be fewer: 3 poolings reduce 4 x 7 pixels to nothing"):
         CNN(channels=(4, 4, 4)).layers(28, 2, (1, 4, 7))
 
 

@@ -170,7 +170,7 @@ def test_a_chart_is_never_embedded_anew_while_a_run_goes_on() -> None:
         ({"zz": "1"}, ["There is no setting named 'zz'; it is ignored."]),
         ({"axis": "q"}, ["No axis named 'q'."]),
         ({"job": "a b"}, ["job must be a word"]),
-        ({"model": "cnn"}, ["pictures"]),
+        ({"model": "cnn"}, ["image dataset"]),
         (
             {"dataset": "bostn", "learning_rate": "nan", "epochs": "0", "optimizer": "foo"},
             ["No dataset named", "learning_rate must be", "epochs must be", "No optimizer named"],

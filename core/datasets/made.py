@@ -18,12 +18,12 @@ NOT_NEEDED = "None needed: computed, not collected"
 
 
 def _jitter(default: float, high: float) -> Interval:
-    text = "Standard deviation of the random shift of every point: more of it makes the classes overlap."
+    text = "Standard deviation of the noise on every point: more makes the classes overlap."
     return Interval("σ", default, 0.0, high, help=text)
 
 
 def _error(default: float) -> Interval:
-    text = "Standard deviation of the random error of every target: its square is the loss that stays."
+    text = "Standard deviation of the noise on the target: more raises the lowest loss that can be reached."
     return Interval("σ", default, 0.0, 1.0, help=text)
 
 
@@ -92,7 +92,7 @@ class Xor(Points):
     """Four squares, of which those across a corner are of one class."""
 
     name = "xor"
-    title = "Exclusive or"
+    title = "XOR"
     class_names = ("same sign", "opposite signs")
     source = "Computed: 250 uniform points in each quarter of a square, as in TensorFlow Playground."
 
@@ -143,7 +143,7 @@ class Plane(Dataset):
     """A target that rises evenly along the diagonal of a square."""
 
     name = "plane"
-    title = "A plane"
+    title = "Plane"
     task = "regression"
     rows = ROWS
     inputs = 2
@@ -169,21 +169,21 @@ class Ravine(Dataset):
     """
 
     name = "ravine"
-    title = "A ravine (correlated inputs)"
+    title = "Ravine (ill-conditioned regression)"
     task = "regression"
     rows = ROWS
     target_name = "y"
     source = "Computed: a linear target of inputs whose correlation matrix has prescribed eigenvalues."
     licence = NOT_NEEDED
-    note = "The condition number is exact over all 1,000 rows; a part of them has nearly the same."
+    note = "The condition number is exact over all 1,000 rows and nearly the same on a part of them."
     inputs: int = setting(  # type: ignore[misc]  # elsewhere a constant of the class, here an option
-        Interval("d", 5, 1, 64, integer=True, help="How many inputs; with one there is no ravine.")
+        Interval("d", 5, 1, 64, integer=True, help="Number of inputs; with one the condition number is 1.")
     )
     condition: float = setting(
         Interval(
             *("κ", 100.0, 1.0, 10_000.0),
             log=True,
-            help="Largest by smallest curvature: the higher, the longer plain SGD creeps and momentum pays.",
+            help="Largest over smallest curvature: higher slows plain SGD and favours momentum.",
         )
     )
     noise: float = setting(_error(0.1))
