@@ -15,8 +15,9 @@ import pandas as pd
 
 from core.config import Config
 from core.history import DIVERGED
+from core.labels import spoken
 from core.optimizers import LEARNING_RATE, OPTIMIZERS, SGD, Adam, Momentum, Nesterov, Optimizer
-from core.registry import Flag, Interval, OutOfRange, UnknownName, unknown
+from core.registry import Flag, Interval, OutOfRange, UnknownName, short, unknown
 from core.seeds import seeds_from
 
 if TYPE_CHECKING:
@@ -24,12 +25,13 @@ if TYPE_CHECKING:
 
 FEWEST, MOST = 2, 8
 SEEDS = Interval(
-    "n", 5, 1, 32, integer=True, help="Runs of each rival: more make the band and the interval surer."
+    "n", 5, 1, 32, integer=True, help="Runs of each optimizer: more seeds narrow the confidence interval."
 )
 APART = 1000  # mode "tuned" searches on seeds that begin so far behind the comparison's
 SEARCHED = 3  # and on so many of them
 ROWS = 120  # epochs drawn at the most
 RESAMPLES = 4000
+ACCURACY = "Accuracy"
 
 
 class Mode(NamedTuple):
@@ -45,20 +47,20 @@ class Mode(NamedTuple):
 
 
 MODES = {
-    "own": Mode("As set", "Each rival has its own settings; what they show holds for these settings only."),
+    "own": Mode("As set", "Each optimizer has its own settings: the result holds for these only."),
     "same": Mode(
         "Same rate",
-        "All have the first rival's learning rate. Momentum 0.9 then takes steps ten times as long, so a win "
-        "may be no more than that.",
+        "All have the baseline's learning rate. At momentum 0.9 the effective step is then ten times as "
+        "long, and a gain may come from that alone.",
     ),
     "effective": Mode(
         "Same effective step",
-        "The learning rate is set so that η / (1 - μ) is the first rival's. What is left is what momentum "
-        "itself does; rules that divide by the gradient's size keep their own rate.",
+        "Learning rates are set so that η / (1 − μ) is the baseline's: what is left is the effect of "
+        "momentum itself. Adaptive optimizers keep their own rate.",
     ),
     "tuned": Mode(
         "Each tuned",
-        "Every rival first searches its own rate and momentum, with one budget, on other seeds.",
+        "Learning rate and momentum of each optimizer are tuned first, with equal budgets, on other seeds.",
     ),
 }
 
@@ -90,7 +92,7 @@ class Comparison:
 
     def __post_init__(self) -> None:
         if not FEWEST <= len(self.rivals) <= MOST:
-            raise NoComparison(f"rivals must be {FEWEST} to {MOST}, got {len(self.rivals)}.")
+            raise NoComparison(f"rivals must be {FEWEST} to {MOST} optimizers, got {len(self.rivals)}.")
         object.__setattr__(self, "seeds", SEEDS.check("seeds", self.seeds))
         if self.mode not in MODES:
             raise UnknownName(unknown("mode", self.mode, MODES))
@@ -103,7 +105,7 @@ class Comparison:
         if twins:
             how = "" if self.mode == "own" else f" in mode “{MODES[self.mode].title}”"
             raise NoComparison(
-                f"rivals must differ, but {twins[0]} stands there twice with the same settings{how}."
+                f"The optimizers must differ, but {twins[0]} is there twice with the same settings{how}."
             )
 
     @property
@@ -116,7 +118,7 @@ class Comparison:
         """The seeds on which mode "tuned" searches; none in other modes."""
         if self.mode != "tuned":
             return range(0)
-        return seeds_from(self.base.seed, SEARCHED, APART, "every rival can be tuned on seeds of its own")
+        return seeds_from(self.base.seed, SEARCHED, APART, "the optimizers can be tuned on other seeds")
 
     @cached_property
     def rules(self) -> tuple[Optimizer, ...]:
@@ -163,8 +165,8 @@ def _with_step(rule: Optimizer, step: float) -> Optimizer:
     rate, low, high = rule.learning_rate * step / own, LEARNING_RATE.low, LEARNING_RATE.high
     if not low <= rate <= high:
         raise NoComparison(
-            f"{rule.title} would need the learning rate {rate:.3g} to step as far as the first rival, "
-            f"but it must be in [{low:g}, {high:g}]: take another rate there."
+            f"{rule.title} would need the learning rate {rate:.3g} for the baseline's effective step, "
+            f"but it must be in [{low:g}, {high:g}]: change the baseline's learning rate."
         )
     return replace(rule, learning_rate=rate)
 
@@ -174,14 +176,14 @@ class Rivals:
     """The setting that names the rivals in a link: sgd:learning_rate=0.1,momentum:learning_rate=0.1."""
 
     default: tuple[Optimizer, ...] = (SGD(), Momentum(), Nesterov(), Adam(learning_rate=0.01))
-    help: str = "Two to eight rules, each with its settings."
+    help: str = "Two to eight optimizers, each with its settings."
 
     def parse(self, name: str, text: str) -> tuple[Optimizer, ...]:
         return self.check(name, tuple(_rule(part) for part in text.split(",") if part))
 
     def check(self, name: str, value: tuple[Optimizer, ...]) -> tuple[Optimizer, ...]:
         if not FEWEST <= len(value) <= MOST:
-            raise OutOfRange(f"{name} must be {FEWEST} to {MOST} rules, got {len(value)}.")
+            raise OutOfRange(f"{name} must be {FEWEST} to {MOST} optimizers, got {len(value)}.")
         return value
 
     def text(self, value: tuple[Optimizer, ...]) -> str:
@@ -195,7 +197,7 @@ def _rule(text: str) -> Optimizer:
     for pair in pairs:
         key, _, value = pair.partition("=")
         if key not in kind.settings():
-            raise OutOfRange(f"{name} has no {key!r}; it has {', '.join(kind.settings())}.")
+            raise OutOfRange(f"{name} has no {short(key)!r}; it has {', '.join(kind.settings())}.")
         given[key] = kind.settings()[key].parse(key, value)
     return kind(**given)
 
@@ -216,7 +218,7 @@ def label(rule: Optimizer) -> str:
         if isinstance(record, Interval) and key != "learning_rate" and (told or value != record.default):
             words.append(f"{record.symbol} {value:.3g}")
         elif isinstance(record, Flag) and value != record.default:
-            words.append(key if value else f"not {key}")
+            words.append(spoken(key) if value else f"not {spoken(key)}")
     return " · ".join(words)
 
 
@@ -444,9 +446,22 @@ def _last(values: np.ndarray) -> np.ndarray:
     return np.where(known.any(1), values[np.arange(len(values)), at], np.nan)
 
 
-def table(summaries: Sequence[Summary], loss: str = "Validation loss") -> pd.DataFrame:
-    """The numbers of a comparison for a person: means with their intervals; misses are misses."""
-    base = summaries[0]
+def metric_name(config: Config) -> str:
+    """What the metric of a problem is called."""
+    return ACCURACY if config.dataset.classes else "R²"
+
+
+def table(
+    summaries: Sequence[Summary], loss: str = "Validation loss", metric: str = "Accuracy or R²"
+) -> pd.DataFrame:
+    """The numbers of a comparison for a person: means with their intervals; misses are misses.
+
+    Args:
+        summaries: One for each rival, the baseline first.
+        loss: What the loss that counts is called; there is no further column where it is the training loss.
+        metric: From `metric_name`; accuracy is shown in percent.
+    """
+    base, counts = summaries[0], loss.lower()
     rows = []
     for summary in summaries:
         n = summary.seeds
@@ -454,20 +469,28 @@ def table(summaries: Sequence[Summary], loss: str = "Validation loss") -> pd.Dat
         times = estimate(summary.epochs)
         rows.append(
             {
-                "Rival": label(summary.rule),
-                f"{loss}, last": shown(estimate(summary.final)),
-                "Best": shown(estimate(summary.best)),
-                "Training loss": shown(estimate(summary.train)),
-                "Metric": shown(estimate(summary.metric)),
+                "Optimizer": label(summary.rule),
+                f"Final {counts}": shown(estimate(summary.final)),
+                f"Lowest {counts}": shown(estimate(summary.best)),
+                "Final training loss": shown(estimate(summary.train)),
+                metric: _percent(estimate(summary.metric))
+                if metric == ACCURACY
+                else shown(estimate(summary.metric)),
                 "Epochs to target": " · ".join(filter(None, [shown(times) if times.n else "", missed])),
-                "Mean over epochs": shown(estimate(summary.area)),
-                "Against the first": ""
+                "Mean loss over epochs": shown(estimate(summary.area)),
+                "Difference to baseline": ""
                 if summary is base
                 else shown(paired(summary.final, base.final), sign=True),
-                "Diverged": f"{summary.diverged:.0%}",
+                "Diverged": f"{round(summary.diverged * n)} of {n}",
             }
         )
     return pd.DataFrame(rows)
+
+
+def _percent(value: Estimate) -> str:
+    """A share as `shown` does it, in percent."""
+    mean, *interval = shown(Estimate(*(100 * v for v in value[:3]), value.n)).split(" ", 1)
+    return " ".join([f"{mean} %" if value.n else mean, *interval])
 
 
 def shown(value: Estimate, sign: bool = False) -> str:

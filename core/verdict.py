@@ -22,12 +22,12 @@ EXACT, LOCAL = "exact", "local"
 
 @dataclass(frozen=True)
 class Ceiling:
-    """The largest learning rate that holds.
+    """The largest stable learning rate.
 
     Attributes:
         learning_rate: Above it the loss grows without end.
         kind: "exact" for linear least squares, from the data alone; "local" where it comes from the
-            curvature at the first weights and changes as the model trains.
+            curvature at the initial weights and changes as the model trains.
     """
 
     learning_rate: float
@@ -75,7 +75,7 @@ def verdict(config: Config, records: Sequence[Record], limit: Ceiling | None = N
     Args:
         config: What was run, with the learning rate that it has now.
         records: One for each epoch so far, epoch 0 first; may be empty.
-        limit: The largest learning rate that holds, when it is known.
+        limit: The largest stable learning rate, when it is known.
     """
     if not records:
         return "Not started."
@@ -95,13 +95,12 @@ def why_lost(config: Config, limit: Ceiling | None) -> str:
             f"Learning rate {digits(rate)} is too large here for {config.optimizer.title}; try a tenth of it."
         )
     times = rate / limit.learning_rate
-    where = "for this data" if limit.kind == EXACT else "at the first weights"
-    known = f"the largest that holds {where} is about {digits(limit.learning_rate)}"
+    where = "for this data" if limit.kind == EXACT else "at the initial weights"
+    known = f"the largest stable rate {where} (about {digits(limit.learning_rate)})"
     if times > 1:
-        return f"Learning rate {digits(rate)} is {_times(times)} too large: {known}."
-    return (
-        f"Learning rate {digits(rate)} was too large on the way although {known}: curvature grew in training."
-    )
+        return f"Learning rate {digits(rate)} is {_times(times)} {known}."
+    moved = "; this limit changes during training" if limit.kind == LOCAL else ""
+    return f"Learning rate {digits(rate)} diverged although it is not above {known}{moved}."
 
 
 def digits(number: float) -> str:
@@ -116,7 +115,7 @@ def digits(number: float) -> str:
 
 
 def _times(times: float) -> str:
-    return f"{digits(times)} times" if times >= 2 else f"{100 * (times - 1):.0f} %"
+    return f"{digits(times)} times" if times >= 2 else f"{100 * (times - 1):.0f} % above"
 
 
 def _lost(last: Record) -> str:
@@ -140,10 +139,10 @@ def _reached(config: Config, records: Sequence[Record]) -> str:
     change = losses[-1] / losses[0] - 1 if losses[0] > 0 else 0.0
     moved = f"down {_share(-change)}" if change < 0 else f"up {100 * change:,.0f} %"
     if config.dataset.classes:
-        score = f"{100 * metric:.1f} % right"
+        score = f"accuracy {100 * metric:.1f} %"
     else:
         score = f"R² {metric:.2f}" if metric > 0 else "no better than predicting the mean"
-    ended = "in the end" if last.status == FINISHED else f"in epoch {last.epoch}"
+    ended = "at the end" if last.status == FINISHED else f"in epoch {last.epoch}"
     return f"{name} {digits(losses[-1])} {ended}, {moved} from {digits(losses[0])}; {score}."
 
 
@@ -165,13 +164,13 @@ def _trend(records: Sequence[Record]) -> str:
     best = int(np.argmin(valid))
     if valid[-1] > 1.05 * valid[best] and train[-1] < train[best] * (1 - FALLING):
         epoch = records[max(0, best - back // 2)].epoch  # the middle of the mean that is lowest
-        return f"Validation was best around epoch {epoch}; since then it overfits."
+        return f"Validation loss was lowest around epoch {epoch}; since then the model overfits."
     if train[-1] < train[-1 - back] * (1 - FALLING):
         return "Training loss is still falling."
     return (
         "Training loss is rising."
         if train[-1] > train[-1 - back] * (1 + 5 * FALLING)
-        else "It has levelled off."
+        else "Training loss has levelled off."
     )
 
 
@@ -188,9 +187,9 @@ def _within(config: Config, limit: Ceiling | None) -> str:
     if limit is None:
         return ""
     share = config.optimizer.learning_rate / limit.learning_rate
-    where = "here" if limit.kind == EXACT else "at the first weights"
-    known = f"The largest learning rate that holds {where} is about {digits(limit.learning_rate)}."
-    return f"{known} This one is above it." if share > 1 else known
+    where = "here" if limit.kind == EXACT else "at the initial weights"
+    known = f"The largest stable learning rate {where} is about {digits(limit.learning_rate)}"
+    return f"{known}; this one is above it." if share > 1 else f"{known}."
 
 
 def comparison(
@@ -210,7 +209,7 @@ def comparison(
     names = _names(summaries)
     alive = [k for k, s in enumerate(summaries) if np.isfinite(s.final).any()]
     if not alive:
-        return "Every rival diverged for every seed: only smaller learning rates can show anything."
+        return "Every optimizer diverged on every seed: use smaller learning rates."
     order = sorted(alive, key=lambda k: estimate(summaries[k].final).mean)
     best = order[0]
     said = _ranking(summaries, names, order, target)
@@ -240,34 +239,46 @@ def _ranking(summaries: Sequence[Summary], names: list[str], order: list[int], t
     best = order[0]
     winner, loss = summaries[best], digits(estimate(summaries[best].final).mean)
     if len(order) == 1:
-        return [f"Only {names[best]} held, at {loss}."]
+        how = "has seeds that did not diverge" if winner.diverged else "did not diverge"
+        return [f"Only {names[best]} {how}: final loss {loss}."]
     others = ", ".join(f"{names[k]} {digits(estimate(summaries[k].final).mean)}" for k in order[1:4])
     if len(order) > 4:
         others += f" and {len(order) - 4} more"
     if winner.seeds == 1:
-        return [f"{names[best]} ended lowest at {loss} ({others}), but one seed gives no interval; take 5."]
+        return [f"{names[best]} ended lowest: {loss} against {others}; one seed gives no interval, use 5."]
     ties = [k for k in order[1:] if not _surely_below(winner.final, summaries[k].final)]
     if not ties:
-        return [f"{names[best]} ended lowest: {loss} against {others}, surely so over {winner.seeds} seeds."]
+        runner_up = _difference(winner, summaries[order[1]], names[order[1]])
+        rest = "The 95 % intervals of the other paired differences exclude 0 too." if len(order) > 2 else ""
+        return [f"{names[best]} ended lowest: {loss} against {others}.", runner_up, rest]
     level = _list([names[k] for k in sorted([best, *ties])])
-    ended = f"{level} cannot be told apart by where they end, about {loss}."
+    ended = f"{level} cannot be told apart by their final loss, about {loss}."
     return [ended, _speed(summaries, names, [best, *ties], target)]
+
+
+def _difference(winner: Summary, other: Summary, name: str) -> str:
+    """How far a rival ended below another, over the seeds on which both did not diverge."""
+    apart = paired(winner.final, other.final)
+    interval = f"95 % interval {digits(apart.low)} to {digits(apart.high)}"
+    return f"The paired difference to {name} is {digits(apart.mean)}, {interval} over {apart.n} seeds."
 
 
 def _speed(summaries: Sequence[Summary], names: list[str], level: list[int], target: float) -> str:
     """Who of those that end alike comes first to the target."""
     there = [k for k in level if summaries[k].reached == summaries[k].seeds]
     if not there:
-        return f"None of them reached {digits(target)} with every seed."
+        return f"None of them reached the target loss {digits(target)} on every seed."
     times = {k: estimate(summaries[k].epochs) for k in there}
     first = min(there, key=lambda k: times[k].mean)
     slower = [k for k in there if k != first and _surely_below(summaries[first].epochs, summaries[k].epochs)]
     late = [k for k in level if k not in there]
     if not slower and not late:
-        return f"They reach {digits(target)} equally fast, in about {digits(times[first].mean)} epochs."
+        epochs = digits(times[first].mean)
+        return f"They reach the target loss {digits(target)} equally fast, in about {epochs} epochs."
     rest = [f"{names[k]} {digits(times[k].mean)}" for k in slower]
-    rest += [f"{names[k]} in {summaries[k].reached} of {summaries[k].seeds} seeds only" for k in late]
-    return f"{names[first]} reached {digits(target)} in {digits(times[first].mean)} epochs, {_list(rest)}."
+    rest += [f"{names[k]} on {summaries[k].reached} of {summaries[k].seeds} seeds only" for k in late]
+    reached = f"{names[first]} reached the target loss {digits(target)} in {digits(times[first].mean)} epochs"
+    return f"{reached}, {_list(rest)}."
 
 
 def _credited(summaries: Sequence[Summary], best: int, controls: dict[int, Summary]) -> int | None:
@@ -289,17 +300,17 @@ def _better(a: Summary, b: Summary) -> bool:
 
 def _control(rival: Summary, control: Summary) -> str:
     """Whether a rival's momentum did more than lengthen its steps."""
-    as_long = f"plain SGD with steps as long (η {digits(control.rule.learning_rate)})"
+    as_long = f"plain SGD at the same effective step (η {digits(control.rule.learning_rate)})"
     if control.diverged == 1:
-        return f"{as_long} diverges: here momentum holds steps that SGD cannot."
+        return f"{as_long} diverges: momentum is stable at a step where SGD is not."
     if _better(rival, control):
-        return f"{as_long} does not do as well: the gain is more than longer steps."
-    return f"{as_long} does as well: the gain is the longer step, not the momentum itself."
+        return f"{as_long} does worse: the gain is more than a longer step."
+    return f"{as_long} does as well: the gain is the longer step, not momentum itself."
 
 
 def _fate(summary: Summary, name: str) -> str:
     lost = round(summary.diverged * summary.seeds)
-    return f"{name} diverged for {'all' if lost == summary.seeds else f'{lost} of'} {summary.seeds} seeds."
+    return f"{name} diverged on {'all' if lost == summary.seeds else f'{lost} of'} {summary.seeds} seeds."
 
 
 def _nested(summaries: Sequence[Summary], names: list[str]) -> str:
@@ -309,8 +320,8 @@ def _nested(summaries: Sequence[Summary], names: list[str]) -> str:
         nested = isinstance(summary.rule, (Momentum, Nesterov))
         if plain is not None and nested and _surely_below(plain.final, summary.final):
             return (
-                f"Tuned {name} lost to tuned SGD although it includes it (at momentum 0): the search had "
-                "too few trials for two settings, so this says more about the search than about the rule."
+                f"Tuned {name} ended above tuned SGD, which it contains at momentum 0: its search had too "
+                "few trials, so this says nothing against the optimizer."
             )
     return ""
 

@@ -21,6 +21,7 @@ from core.compare import (
     estimate,
     label,
     measure,
+    metric_name,
     paired,
     shown,
     summarise,
@@ -214,7 +215,7 @@ def test_a_control_that_no_learning_rate_can_make_is_left_out() -> None:
 
 
 def test_identical_rivals_are_refused_by_name() -> None:
-    with pytest.raises(NoComparison, match="SGD stands there twice with the same settings"):
+    with pytest.raises(NoComparison, match="SGD is there twice with the same settings"):
         Comparison(MOONS, (SGD(0.1), Adam(), SGD(0.1)))
 
 
@@ -227,14 +228,14 @@ def test_rivals_that_a_mode_makes_identical_are_refused_with_the_mode() -> None:
 
 
 def test_rivals_that_differ_in_what_is_searched_only_are_the_same_when_tuned() -> None:
-    with pytest.raises(NoComparison, match="momentum stands there twice"):
+    with pytest.raises(NoComparison, match="momentum is there twice"):
         Comparison(MOONS, (SGD(), Momentum(0.1, 0.5), Momentum(0.2, 0.9)), mode="tuned")
     Comparison(MOONS, (Momentum(0.1, 0.5), Momentum(0.1, 0.5, weight_decay=0.1)), mode="tuned")
 
 
 @pytest.mark.parametrize("count", [0, 1, 9])
 def test_too_few_and_too_many_rivals_are_refused_with_how_many_are_good(count: int) -> None:
-    with pytest.raises(NoComparison, match=f"rivals must be 2 to 8, got {count}"):
+    with pytest.raises(NoComparison, match=f"rivals must be 2 to 8 optimizers, got {count}"):
         Comparison(MOONS, tuple(SGD(0.1 * (k + 1)) for k in range(count)))
 
 
@@ -300,9 +301,9 @@ def test_a_link_holds_only_what_differs_from_the_defaults() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("", "rivals must be 2 to 8 rules, got 0"),
-        ("sgd", "rivals must be 2 to 8 rules, got 1"),
-        (",".join(["sgd"] * 9), "rivals must be 2 to 8 rules, got 9"),
+        ("", "rivals must be 2 to 8 optimizers, got 0"),
+        ("sgd", "rivals must be 2 to 8 optimizers, got 1"),
+        (",".join(["sgd"] * 9), "rivals must be 2 to 8 optimizers, got 9"),
         ("sgd,momentom", "No optimizer named 'momentom'. Did you mean 'momentum'?"),
         ("sgd,adam:momentum=0.9", "adam has no 'momentum'; it has learning_rate, beta1"),
         ("sgd,momentum:momentum=1.5", r"momentum must be a number in \[0, 1\], got 1.5"),
@@ -401,8 +402,8 @@ def test_a_seed_that_misses_the_target_is_a_miss_and_no_large_number() -> None:
     assert second.reached == 0
     rows = table([first, second])
     assert rows["Epochs to target"].tolist() == ["1 · missed by 1 of 2", "missed by 2 of 2"]
-    assert rows["Against the first"][0] == ""
-    assert rows["Against the first"][1].startswith("+1.75")
+    assert rows["Difference to baseline"][0] == ""
+    assert rows["Difference to baseline"][1].startswith("+1.75")
 
 
 def test_a_target_that_is_met_at_the_start_takes_no_epochs_and_one_out_of_reach_is_missed_by_all() -> None:
@@ -419,7 +420,7 @@ def test_what_a_diverged_seed_reached_before_does_not_count() -> None:
     assert np.isnan(summary.best).tolist() == [True, False]
     assert summary.reached == 0
     assert summary.diverged == 0.5
-    assert table([summary])["Diverged"][0] == "50%"
+    assert table([summary])["Diverged"][0] == "1 of 2"
 
 
 def test_all_diverged_gives_a_table_and_no_numbers() -> None:
@@ -427,8 +428,24 @@ def test_all_diverged_gives_a_table_and_no_numbers() -> None:
     loss[:, :, 0] = 1.0
     measures = made(loss, [(r, s) for r in range(2) for s in range(3)])
     rows = table(summarise(measures, FOUR[:2], usual_target(measures, 2)))
-    assert rows["Validation loss, last"].tolist() == ["–", "–"]
-    assert rows["Diverged"].tolist() == ["100%", "100%"]
+    assert rows["Final validation loss"].tolist() == ["–", "–"]
+    assert rows["Diverged"].tolist() == ["3 of 3", "3 of 3"]
+    assert table(summarise(measures, FOUR[:2], 0.0), metric="Accuracy")["Accuracy"].tolist() == ["–", "–"]
+
+
+def test_the_table_names_its_metric_and_has_no_column_twice() -> None:
+    assert metric_name(Config().but(dataset="moons")) == "Accuracy"
+    assert metric_name(Config()) == "R²"
+    loss = np.array([[[4.0, 1.0], [4.0, 2.0]]])
+    measures = replace(made(loss), metric=np.array([[0.5, 1.0]]))
+    summaries = summarise(measures, [SGD()], 1.0)
+    assert table(summaries, metric="R²")["R²"][0].startswith("0.75 [")
+    assert table(summaries, metric="Accuracy")["Accuracy"][0] == "75 % [50, 100]"
+    losses = [name for name in table(summaries) if name.endswith(" loss")]
+    assert losses == ["Final validation loss", "Lowest validation loss", "Final training loss"]
+    alone = [name for name in table(summaries, "Training loss") if name.endswith(" loss")]
+    assert alone == ["Final training loss", "Lowest training loss"]
+    assert next(iter(table(summaries))) == "Optimizer"
 
 
 def test_the_usual_target_is_95_percent_of_the_way_to_the_lowest_mean() -> None:

@@ -51,7 +51,7 @@ def test_a_loss_that_falls_is_said_to_fall() -> None:
 
 def test_a_loss_that_has_levelled_off_is_said_to_have() -> None:
     text = said(LEVEL, LEVEL)
-    assert text.startswith("Validation loss 0.2 in the end, down 60 % from 0.5; R² 0.50.")
+    assert text.startswith("Validation loss 0.2 at the end, down 60 % from 0.5; R² 0.50.")
     assert "levelled off" in text
     assert "falling" not in text
 
@@ -77,7 +77,7 @@ def test_a_loss_that_rises_is_said_to_rise() -> None:
 def test_overfitting_is_said_with_the_epoch_it_began() -> None:
     valid = [0.5 * 0.9**k if k < 12 else 0.5 * 0.9**12 * 1.05 ** (k - 12) for k in range(30)]
     text = said(FALL, valid)
-    epoch = int(text.split("best around epoch ")[1].split(";")[0])
+    epoch = int(text.split("Validation loss was lowest around epoch ")[1].split(";")[0])
     assert 11 <= epoch <= 15
     assert "overfits" in text
 
@@ -92,15 +92,15 @@ def test_a_model_no_better_than_the_mean_is_called_so() -> None:
     assert "R² 0.73" in said(LEVEL, LEVEL, metric=0.73)
 
 
-def test_classes_are_judged_by_what_is_right() -> None:
+def test_classes_are_judged_by_accuracy() -> None:
     text = verdict.verdict(MOONS, records(LEVEL, LEVEL, metric=0.966))
-    assert "96.6 % right" in text
+    assert "accuracy 96.6 %." in text
     assert "R²" not in text
 
 
 def test_a_run_on_its_way_is_told_from_a_finished_one() -> None:
     assert "in epoch 29," in said(LEVEL, status=RUNNING)
-    assert "in the end," in said(LEVEL)
+    assert "at the end," in said(LEVEL)
 
 
 @pytest.mark.parametrize(
@@ -109,13 +109,19 @@ def test_a_run_on_its_way_is_told_from_a_finished_one() -> None:
         (
             0.3,
             Ceiling(0.1, EXACT),
-            "Learning rate 0.3 is 3 times too large: the largest that holds for this data is",
+            "Learning rate 0.3 is 3 times the largest stable rate for this data (about 0.1).",
         ),
-        (0.11, Ceiling(0.1, EXACT), "Learning rate 0.11 is 10 % too large"),
+        (0.11, Ceiling(0.1, EXACT), "Learning rate 0.11 is 10 % above the largest stable rate"),
         (
             0.05,
             Ceiling(0.1, LOCAL),
-            "too large on the way although the largest that holds at the first weights is",
+            "Learning rate 0.05 diverged although it is not above the largest stable rate at the initial "
+            "weights (about 0.1); this limit changes during training.",
+        ),
+        (
+            0.05,
+            Ceiling(0.1, EXACT),
+            "diverged although it is not above the largest stable rate for this data (about 0.1).",
         ),
         (0.3, None, "Learning rate 0.3 is too large here for"),
     ],
@@ -139,7 +145,7 @@ def test_a_lost_runs_updates_are_counted_in_words() -> None:
 
 def test_a_run_above_the_limit_is_warned_while_it_still_holds() -> None:
     text = verdict.verdict(BOSTON.but(learning_rate=0.5), records(LEVEL), Ceiling(0.1, EXACT))
-    assert "The largest learning rate that holds here is about 0.1. This one is above it." in text
+    assert "The largest stable learning rate here is about 0.1; this one is above it." in text
     assert "above" not in verdict.verdict(BOSTON, records(LEVEL), Ceiling(0.1, EXACT))
 
 
