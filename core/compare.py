@@ -489,7 +489,8 @@ def table(
 
 def _percent(value: Estimate) -> str:
     """A share as `shown` does it, in percent."""
-    mean, *interval = shown(Estimate(*(100 * v for v in value[:3]), value.n)).split(" ", 1)
+    hundredfold = Estimate(100 * value.mean, 100 * value.low, 100 * value.high, value.n)
+    mean, *interval = shown(hundredfold).split(" ", 1)
     return " ".join([f"{mean} %" if value.n else mean, *interval])
 
 

@@ -55,17 +55,17 @@ _MOONS = {"dataset": "moons", "model": "mlp", "epochs": "30"}
 
 _add(
     "moons",
-    "Four rules on two moons",
-    "At one rate momentum falls far faster than SGD, but so would plain SGD with steps ten times as long. "
-    "Adam, which chooses the length of every step by itself, is first.",
+    "Four optimizers on two moons",
+    "At one learning rate momentum is far faster than SGD, but so would plain SGD be at ten times the rate. "
+    "Adam, which adapts its step sizes, is fastest.",
     "sgd,momentum,nesterov,adam:learning_rate=0.01",
     **_MOONS,
 )
 _add(
     "shines",
     "Momentum shines: a long ravine",
-    "Condition number 1,000, full batch, every rule near its own best rate. Momentum has 99 % of the way "
-    "behind it after some 45 epochs; plain SGD, whose rate the steepest direction limits, needs some 600.",
+    "Condition number 1,000, full batch, each near its best learning rate. Momentum removes 99 % of the "
+    "excess loss in about 45 epochs; plain SGD, limited by the steepest direction, needs about 600.",
     "sgd:learning_rate=0.24,momentum:learning_rate=0.45:momentum=0.88,"
     "nesterov:learning_rate=0.16:momentum=0.93",
     dataset="ravine",
@@ -76,8 +76,8 @@ _add(
 _add(
     "tiny-steps",
     "Momentum does nothing: tiny steps",
-    "SGD with 0.001 and momentum 0.9 with 0.0001 go equally far per step, and their curves are one curve: "
-    "while steps are short, momentum is nothing but a longer step.",
+    "SGD at 0.001 and momentum 0.9 at 0.0001 have the same effective step, and their curves coincide: at "
+    "small steps momentum is only a larger learning rate.",
     "sgd:learning_rate=0.001,momentum:learning_rate=0.001,nesterov:learning_rate=0.001",
     dataset="boston",
     model="linear",
@@ -86,8 +86,8 @@ _add(
 _add(
     "batch-of-two",
     "Momentum does nothing: batches of two",
-    "Each at its largest safe rate, 0.7 times the limit. The noise of two rows a step lowers that rate as "
-    "fast as momentum lengthens the step, so all three go equally far and end alike.",
+    "Each at 0.7 times its largest stable rate. With the gradient noise of two rows, momentum lowers that "
+    "rate as much as it lengthens the effective step, so all three end alike.",
     "sgd:learning_rate=0.028,momentum:learning_rate=0.015:momentum=0.5,momentum:learning_rate=0.0034",
     dataset="boston",
     model="linear",
@@ -97,9 +97,9 @@ _add(
 )
 _add(
     "hurts",
-    "Momentum hurts: a round bowl",
-    "Condition number 10, full batch, one rate for both, near the best for plain SGD: it has 99.9 % of the "
-    "way behind it after some 25 epochs; momentum 0.9 swings past the minimum and back and needs twice that.",
+    "Momentum hurts: a well-conditioned problem",
+    "Condition number 10, full batch, one learning rate near the best for plain SGD, which removes 99.9 % of "
+    "the excess loss in about 25 epochs; momentum 0.9 oscillates about the minimum and needs twice that.",
     "sgd:learning_rate=0.2,momentum:learning_rate=0.2",
     dataset="ravine",
     condition="10",
@@ -111,8 +111,8 @@ _add(
 _add(
     "too-heavy",
     "Momentum 0.99 in a short run",
-    "Steps equally long in the end, but 0.99 needs about 300 updates to come up to speed and there are 130: "
-    "its loss is well above the others', and it swings.",
+    "The effective steps are equal, but the velocity at 0.99 needs about 300 updates to build up and there "
+    "are 130: its loss is well above the others', and it oscillates.",
     "sgd:learning_rate=0.05,momentum:learning_rate=0.05,momentum:learning_rate=0.05:momentum=0.99",
     dataset="boston",
     model="linear",
@@ -121,9 +121,9 @@ _add(
 )
 _add(
     "nesterov-ceiling",
-    "Nesterov's lower ceiling",
-    "Full batch at rate 0.4: plain SGD holds up to 0.43 here and heavy ball up to 0.82, but Nesterov only up "
-    "to 0.29, so it alone is lost.",
+    "Nesterov's lower stability limit",
+    "Full batch at learning rate 0.4: plain SGD is stable up to 0.43 and heavy ball up to 0.82, but Nesterov "
+    "only up to 0.29, so it alone diverges.",
     "sgd:learning_rate=0.4,momentum:learning_rate=0.4,nesterov:learning_rate=0.4",
     dataset="ravine",
     condition="10",
@@ -133,9 +133,9 @@ _add(
 )
 _add(
     "unscaled",
-    "Raw columns beat every rule",
+    "Raw columns defeat every optimizer",
     "Boston housing without standardising, SGD and momentum at 0.7 times their limits: R² ends below 0.2, "
-    "with Adam near 0.4. Plain SGD at 0.05 on standardised columns has 0.64.",
+    "for Adam near 0.4. Plain SGD at 0.05 on standardised columns reaches 0.64.",
     "sgd:learning_rate=2.2e-6,momentum:learning_rate=3.7e-6,nesterov:learning_rate=1.5e-6,"
     "adam:learning_rate=0.1",
     dataset="boston",
@@ -145,8 +145,8 @@ _add(
 _add(
     "tutorial",
     "The momentum tutorial: 0 against 0.9",
-    "Five inputs, ten units, one output, one rate for both. Momentum is down in a tenth of the epochs, and "
-    "its steps are ten times as long: the mode “same effective step” shows what is left of it.",
+    "Five inputs, ten units, one output, one learning rate. Momentum needs a tenth of the epochs, and its "
+    "effective step is ten times as long: the mode “same effective step” shows what is left of the gain.",
     "sgd:learning_rate=0.005,momentum:learning_rate=0.005",
     dataset="ravine",
     inputs="5",
@@ -158,9 +158,9 @@ _add(
 )
 _add(
     "same-rate",
-    "Two moons at one rate",
-    "At the same rate momentum wins by far. Look at “two moons at one effective step” next: nothing is left "
-    "of it.",
+    "Two moons at one learning rate",
+    "At the same learning rate momentum is far ahead. See “Two moons at one effective step” next: nothing is "
+    "left of the gain.",
     "sgd:learning_rate=0.01,momentum:learning_rate=0.01,nesterov:learning_rate=0.01",
     mode="same",
     **_MOONS,
@@ -168,17 +168,17 @@ _add(
 _add(
     "same-step",
     "Two moons at one effective step",
-    "Momentum takes a tenth of SGD's rate, so that all go equally far: the three curves lie on each other. "
-    "At the same rate momentum won by its longer steps alone.",
+    "Momentum has a tenth of SGD's learning rate, so that the effective steps are equal: the three curves "
+    "coincide. At the same learning rate momentum won by its longer steps alone.",
     "sgd:learning_rate=0.1,momentum:learning_rate=0.1,nesterov:learning_rate=0.1",
     mode="effective",
     **_MOONS,
 )
 _add(
     "adam-or-momentum",
-    "Adam against well-set rivals",
-    "Handwritten digits, each rule at a rate that was searched for it. What Adam is famous for is nearly "
-    "gone: all three have some 98 % of the digits right.",
+    "Adam against tuned baselines",
+    "Handwritten digits, each optimizer at a tuned learning rate. Adam's usual advantage is nearly gone: all "
+    "three reach about 98 % accuracy.",
     "sgd:learning_rate=0.3,momentum:learning_rate=0.06,adam:learning_rate=0.007",
     dataset="digits",
     model="mlp",

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 FIT, MAP, PREDICTED, CONFUSION = "fit", "map", "predicted", "confusion"
 WORDS = {
-    FIT: "The data and the line that the model has fitted.",
-    MAP: "The data on a map of the classes that the model would give each place.",
-    PREDICTED: "What the model predicts against what is true.",
-    CONFUSION: "How often each class of the validation part is taken for which.",
+    FIT: "The data and the fitted function.",
+    MAP: "The data on the decision map: the class that the model predicts at each point.",
+    PREDICTED: "Predicted against actual values; a perfect model lies on the diagonal.",
+    CONFUSION: "Confusion matrix: how often each actual class is predicted as which.",
 }
 DRAWN = 400  # points drawn at the most
 LINE = 100  # points of a fitted line

@@ -55,23 +55,23 @@ _TUTORIAL = {"dataset": "boston", "model": "linear", "optimizer": "sgd", "epochs
 _add(
     "tutorial",
     "Tuning tutorial, as written",
-    "Learning rate 0.0001 to 0.1 and batch size 1 to 100 on linear scales, 20 trials of one seed each: most "
-    "trials fall where the rate is large, since a linear scale has nine tenths of its room above 0.01.",
+    "Learning rate 0.0001 to 0.1 and batch size 1 to 100 on linear scales, 20 trials of one seed: most "
+    "trials have a large learning rate, since nine tenths of a linear range lie above 0.01.",
     _TUTORIAL,
     exact="true",
     seeds="1",
 )
 _add(
     "tutorial-grid",
-    "Tuning tutorial, its grid search",
-    "The search that the tutorial names first: 5 rates by 4 batch sizes, on logarithmic scales.",
+    "Tuning tutorial, grid search",
+    "The search that the tutorial names first: 5 learning rates by 4 batch sizes, on log scales.",
     _TUTORIAL,
     sampler="grid",
 )
 _add(
     "tutorial-repaired",
     "Tuning tutorial, repaired",
-    "Logarithmic scales and four seeds for each setting: the error bars show which trials can be told apart.",
+    "Log scales and four seeds per trial: the error bars show which trials can be told apart.",
     _TUTORIAL,
 )
 _add(
@@ -84,19 +84,19 @@ _add(
 _add(
     "diabetes",
     "Diabetes, with momentum",
-    "The same search on data without a column that encodes race; most good settings are ties.",
+    "The same search on data without a column that encodes race; most good settings are tied.",
     {"dataset": "diabetes", "model": "linear", "optimizer": "momentum", "epochs": "10"},
 )
 _add(
     "boston-mlp",
     "Boston housing, a small network",
-    "Here the choice matters more: the best and the median setting are far apart.",
+    "Here tuning matters more: the best and the median trial are far apart.",
     {"dataset": "boston", "model": "mlp", "hidden": "16", "optimizer": "momentum", "epochs": "10"},
 )
 _add(
     "moons-adam",
     "Two moons with Adam",
-    "Adam's learning rate, batch size and averaging β₁; the border between too slow and too wild is wide.",
+    "Adam's learning rate, batch size and β₁: a wide range of learning rates works.",
     {"dataset": "moons", "model": "mlp", "optimizer": "adam", "epochs": "20"},
 )
 OPENING = SEARCHES["boston"]
