@@ -145,7 +145,7 @@ def axes(config: Config, size: int = SIZE.default) -> Axes:  # type: ignore[assi
     if high < 2.0 * LEARNING_RATE.low or low > LEARNING_RATE.high / 2.0:
         raise NoMap(
             f"learning_rate would have to be about {found.max():.1g} here, but it must be in "
-            f"[{LEARNING_RATE.low:g}, {LEARNING_RATE.high:g}]: scale the columns."
+            f"[{LEARNING_RATE.low:g}, {LEARNING_RATE.high:g}]: standardise the columns."
         )
     low, high = max(low, LEARNING_RATE.low), min(high, LEARNING_RATE.high)
     return Axes(np.clip(np.geomspace(low, high, size), low, high), momenta)

@@ -68,7 +68,7 @@ def range_configs(
     if low >= high:
         raise OutOfRange(
             f"learning_rate would have to be about {known.max():.1g} here, but it must be in "
-            f"[{LEARNING_RATE.low:g}, {LEARNING_RATE.high:g}]: scale the columns."
+            f"[{LEARNING_RATE.low:g}, {LEARNING_RATE.high:g}]: standardise the columns."
         )
     grid = np.clip(np.geomspace(low, high, count), low, high)
     base = replace(config, epochs=math.ceil(updates / config.steps_per_epoch))

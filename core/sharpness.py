@@ -102,8 +102,8 @@ def local_moments(config: Config) -> Moments:
     largest, vector, data, network, first = _steepest(config)
     if not 0.0 < largest < np.inf:
         raise NoCurvature(
-            "At its first weights this model has no upward curvature, so no learning rate stands out; "
-            "try another seed, or scale the columns."
+            "At its initial weights this model has no positive curvature, so there is no stability limit: "
+            "try another seed, or standardise the columns."
         )
     rows = max(8, min(256, len(data.x_train), ROWS_TIMES_SIZE // network.size))
     x, y = data.x_train[:rows, None], data.y_train[:rows, None]

@@ -38,8 +38,8 @@ def batch_card(config: Config, batches: Sequence[int] | None = None) -> pd.DataF
     """
     if not least_squares(config):
         raise NoCard(
-            "Batch sizes can be weighed without training only for a linear model of a quantity: elsewhere "
-            "the curvature, and with it the answer, changes while training."
+            "Batch sizes can be compared without training only for linear regression: for other models the "
+            "curvature changes during training."
         )
     rows = config.train_rows
     sizes = np.unique(np.geomspace(1, rows, 12).round().astype(int)) if batches is None else np.array(batches)
@@ -71,10 +71,10 @@ def batch_sentence(card: pd.DataFrame, batch_size: int) -> str:
     times, size = row["with_momentum"] / row["plain"], int(row["batch_size"])
     if times < 1.25:
         return (
-            f"At batch size {size} momentum buys nothing: it allows no longer effective step than plain SGD."
+            f"At batch size {size} momentum gains little: its largest stable effective step is "
+            f"{digits(times)} times plain SGD's."
         )
-    much = "little" if times < 2 else "much"
     return (
-        f"At batch size {size} momentum buys {much}: effective steps up to {digits(times)} times as long as "
-        f"plain SGD's, at momentum {row['best_momentum']:g}."
+        f"At batch size {size} momentum allows effective steps up to {digits(times)} times as long as plain "
+        f"SGD's, at momentum {row['best_momentum']:g}."
     )

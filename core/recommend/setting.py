@@ -29,7 +29,7 @@ class Recommendation:
         learning_rate, momentum: The setting; of Nesterov's rule where the config's is that, else heavy ball.
         steps: Expected updates to `target`; inf when not within PATIENCE, nan where there is no theory.
         epochs: The same in passes over the training part.
-        limit: The largest learning rate that holds with this momentum.
+        limit: The largest stable learning rate at this momentum.
         reason: Why, in two or three sentences; also whether momentum buys anything.
         kind: "exact" for linear least squares, "local" for a rule of thumb from the first weights.
         target: The training loss that counts as reached, see `target`; nan where there is no theory.
@@ -105,30 +105,40 @@ def _exact(config: Config) -> Recommendation:
         steps=needed,
         epochs=needed / config.steps_per_epoch,
         limit=of_limit,
-        reason=_reason(config, momentum, rate / of_limit, needed, float(steps[plain])),
+        reason=_reason(config, momentum, rate, of_limit, needed, float(steps[plain])),
         target=aim,
         plain=float(steps[plain]),
     )
 
 
-def _reason(config: Config, momentum: float, share: float, steps: float, plain: float) -> str:
-    at = f"The rate is {digits(share)} times the largest that holds for this data and batch size."
+def _reason(config: Config, momentum: float, rate: float, limit: float, steps: float, plain: float) -> str:
+    at = f"The rate is {_of_limit(rate, limit)} for this data and batch size."
     if math.isinf(steps):
         return (
-            f"{at} No setting brings the loss {1 - SHRINK:.0%} of the way down within {PATIENCE:,} steps: "
-            + ("there is little to learn in much noise." if config.scale else "scale the columns.")
+            f"{at} No setting is expected to remove {_percent(1 - SHRINK)} of the excess loss within "
+            f"{PATIENCE:,} updates{'' if config.scale else ': standardise the columns'}."
         )
     if not momentum:
         return (
-            f"Momentum buys no speed here at batch size {config.batch_size}: without it {_steps(plain)} are "
-            f"expected, and no setting with it needs a tenth less. {at}"
+            f"Momentum gives no speed-up at batch size {config.batch_size}: plain SGD is expected to need "
+            f"{_steps(plain)}, and no momentum saves a tenth of that. {at}"
         )
-    without = "more than can be waited for" if math.isinf(plain) else f"{plain:,.0f}"
-    return f"Momentum {momentum:g} is expected to need {_steps(steps)}, without it {without}. {at}"
+    needs = f"Momentum {momentum:g} is expected to need {_steps(steps)}"
+    if math.isinf(plain):
+        return f"{needs}; plain SGD does not get there in the updates looked ahead. {at}"
+    return f"{needs}, plain SGD {plain:,.0f}. {at}"
 
 
 def _steps(count: float) -> str:
-    return f"{count:,.0f} step{'s' * (count != 1)}"
+    return f"{count:,.0f} update{'s' * (count != 1)}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
+
+
+def _of_limit(rate: float, limit: float) -> str:
+    return f"{_percent(rate / limit)} of the largest stable rate ({digits(limit)})"
 
 
 def _thumb(config: Config) -> Recommendation:
@@ -136,8 +146,8 @@ def _thumb(config: Config) -> Recommendation:
     limit = float(limits(config, np.array([momentum]))[0])
     rate = _two_digits(THUMB * limit)
     reason = (
-        f"A rule of thumb, not a promise: momentum 0.9, at {digits(THUMB)} times the limit that the "
-        "curvature at the first weights gives. Curvature changes while this model trains, so check it."
+        f"A rule of thumb: momentum 0.9 at {_of_limit(rate, limit)} at the initial weights. "
+        "The curvature of this model changes during training, so check it."
     )
     unknown = float("nan")
     return Recommendation(rate, momentum, unknown, unknown, limit, reason, kind=LOCAL)

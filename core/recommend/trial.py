@@ -47,7 +47,7 @@ def checks(config: Config, recommendation: Recommendation) -> list[Config]:
         low, high = LEARNING_RATE.low / FACTORS[0], LEARNING_RATE.high / FACTORS[-1]
         raise OutOfRange(
             f"learning_rate must be in [{low:.3g}, {high:.3g}] so that {FACTORS[0]:g} to {FACTORS[-1]:g} "
-            f"times as much can be tried, got {recommendation.learning_rate:.3g}: scale the columns."
+            f"times as much can be tried, got {recommendation.learning_rate:.3g}: standardise the columns."
         )
     expected = recommendation.epochs
     most = max(5, LONGEST // config.steps_per_epoch)
@@ -117,20 +117,19 @@ def validation_sentence(table: pd.DataFrame, recommendation: Recommendation) -> 
     """What the runs say to the recommendation: whether it held, when it arrived, how much room there is."""
     row = table[table["factor"] == 1.0].iloc[0]
     lost = round(row["diverged"] * SEEDS)
-    held = f"None of {SEEDS} runs diverged" if not lost else f"{lost} of {SEEDS} runs diverged"
+    ended = f"None of {SEEDS} runs diverged" if not lost else f"{lost} of {SEEDS} runs diverged"
     if math.isfinite(row["steps"]):
         expected = recommendation.steps
-        against = f" ({expected:,.0f} were expected)" if math.isfinite(expected) else ""
-        held += f"; the median run came to the target in {digits(row['steps'])} steps{against}"
+        against = f" (expected: {expected:,.0f})" if math.isfinite(expected) else ""
+        ended += f"; the median run reached the target loss in {digits(row['steps'])} updates{against}"
     elif not lost:
-        held += f"; {round(row['reached'] * SEEDS)} came to the target in the time given"
+        ended += f"; {round(row['reached'] * SEEDS)} reached the target loss"
     low, high = good_region(table)
     if math.isnan(low):
-        return f"{held}. No rate that was tried held with every seed."
-    room = (
-        f"Rates from {digits(low)} to {digits(high)}" if low < high else f"Of those tried only {digits(low)}"
-    )
-    return f"{held}. {room} end within {GOOD - 1:.0%} of the best, with no run lost."
+        return f"{ended}. Every learning rate tested diverged on some seed."
+    several = f"Learning rates from {digits(low)} to {digits(high)} end"
+    room = several if low < high else f"Of the learning rates tested only {digits(low)} ends"
+    return f"{ended}. {room} within {100 * (GOOD - 1):.0f} % of the lowest final loss without divergence."
 
 
 def _curves(training: Training) -> tuple[Array, NDArray[np.bool_]]:
