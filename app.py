@@ -4,11 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages import _live
-
 st.set_page_config(page_title="Momentum Lab", page_icon="pages/icon.png", layout="wide")
 st.html(Path(__file__).parent / "pages" / "style.css")
-_live.session()
 pages = [
     st.Page("pages/train.py", title="Train", default=True),
     st.Page("pages/compare.py", title="Compare"),

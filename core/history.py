@@ -107,7 +107,7 @@ def curve(history: History, run: int, steps_per_epoch: int, epochs: int, points:
 
     Returns:
         The columns of `CURVE`, float32, sorted by epoch; nan where a row has no such value. `smooth` is the
-        mean of the mini-batch losses of the last epoch's length.
+        centred mean of the mini-batch losses over an epoch, or a twentieth of the run where that is shorter.
     """
     count = history.step_count
     loss = history.batch_loss[:count, run]
@@ -119,7 +119,8 @@ def curve(history: History, run: int, steps_per_epoch: int, epochs: int, points:
     table = np.full((len(steps) + len(keep) + len(changes), len(CURVE)), np.nan, dtype=np.float32)
     table[: len(steps), 0] = steps / steps_per_epoch
     table[: len(steps), 1] = loss[steps]
-    table[: len(steps), 2] = _trailing_mean(loss[:alive], steps, steps_per_epoch)
+    width = min(steps_per_epoch, epochs * steps_per_epoch // 20)
+    table[: len(steps), 2] = _centred_mean(loss[:alive], steps, width)
     for row, record in enumerate((records[k] for k in keep), start=len(steps)):
         lost = record.status == DIVERGED
         table[row, 0] = record.step / steps_per_epoch
@@ -168,9 +169,9 @@ def _thinned(count: int, most: int) -> np.ndarray:
     return np.unique(np.append(np.arange(0, count, stride), max(count - 1, 0))) if count else np.arange(0)
 
 
-def _trailing_mean(values: np.ndarray, places: np.ndarray, width: int) -> np.ndarray:
-    """The mean of the last `width` values up to each place, of all there are at the beginning."""
+def _centred_mean(values: np.ndarray, places: np.ndarray, width: int) -> np.ndarray:
+    """The mean of some `width` values around each place; near both ends of as many as lie on either side."""
     total = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-    begin = np.maximum(places + 1 - width, 0)
-    mean: np.ndarray = (total[places + 1] - total[begin]) / (places + 1 - begin)
+    half = np.minimum(np.minimum(places, len(values) - 1 - places), width // 2)
+    mean: np.ndarray = (total[places + half + 1] - total[places - half]) / (2 * half + 1)
     return mean

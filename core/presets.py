@@ -41,7 +41,7 @@ def _add(name: str, title: str, look: str, **query: str) -> None:
 _add(
     "boston",
     "Boston housing, momentum",
-    "Training and validation loss fall together and level off: a line can do no better on these 13 columns.",
+    "Training and validation loss fall together and level off: the limit of a linear model on 13 columns.",
     dataset="boston",
     model="linear",
     optimizer="momentum",
@@ -49,7 +49,7 @@ _add(
 _add(
     "sgd-written",
     "SGD tutorial, as written",
-    "Raw x from 1 to 99 makes the loss so steep that 0.1 is hundreds of times too large: it is lost at once.",
+    "Raw x from 1 to 99 makes the loss so steep that 0.1 is hundreds of times too large: it diverges.",
     dataset="squares",
     model="linear",
     optimizer="sgd",
@@ -61,7 +61,7 @@ _add(
 _add(
     "sgd-scaled",
     "SGD tutorial, repaired by scaling",
-    "The same rule and the same rate on standardised columns: 0.1 is now a good choice.",
+    "The same optimizer and learning rate on standardised columns: 0.1 is now a good choice.",
     dataset="squares",
     model="linear",
     optimizer="sgd",
@@ -71,8 +71,8 @@ _add(
 )
 _add(
     "sgd-small",
-    "SGD tutorial, repaired by a small rate",
-    "On raw columns a rate that holds is so small that the bias hardly moves: the loss falls, then crawls.",
+    "SGD tutorial, repaired by a small learning rate",
+    "On raw columns a stable rate is so small that the bias hardly moves: the loss falls, then crawls.",
     dataset="squares",
     model="linear",
     optimizer="sgd",
@@ -94,21 +94,21 @@ _MOMENTUM = {
 _add(
     "momentum-off",
     "Momentum tutorial, momentum 0",
-    "Five inputs, ten units, one output. Steep directions are learned at once, flat ones hardly move.",
+    "Five inputs, ten units, one output: steep directions converge at once, flat ones hardly move.",
     momentum="0",
     **_MOMENTUM,
 )
 _add(
     "momentum-on",
     "Momentum tutorial, momentum 0.9",
-    "The same start and the same batches: velocity builds up along the flat directions, the loss falls on.",
+    "Same initial weights and batches: velocity builds up along flat directions and the loss keeps falling.",
     momentum="0.9",
     **_MOMENTUM,
 )
 _add(
     "moons",
     "Two moons, a small network",
-    "The border bends around the moons as the loss falls.",
+    "The decision boundary bends around the moons as the loss falls.",
     dataset="moons",
     model="mlp",
     optimizer="momentum",
@@ -117,7 +117,7 @@ _add(
 _add(
     "spirals",
     "Spirals, a wider network",
-    "Long level stretches, then sudden falls when another turn of the spiral is found.",
+    "Long plateaus, then sudden drops when another turn of the spiral is fitted.",
     dataset="spirals",
     model="mlp",
     hidden="32,32",
@@ -128,7 +128,7 @@ _add(
 _add(
     "digits",
     "Handwritten digits, convolutions",
-    "Watch which digits are taken for which; most are right after a few epochs.",
+    "Watch which digits are mixed up; most are classified correctly after a few epochs.",
     dataset="digits",
     model="cnn",
     optimizer="momentum",
@@ -138,11 +138,11 @@ _add(
 _add(
     "too-far",
     "Momentum pushed too far",
-    "A rate that plain SGD would survive: with momentum 0.9 and small batches it is above the limit.",
+    "A rate at which plain SGD is stable: with momentum 0.9 and small batches it is above the limit.",
     dataset="boston",
     model="linear",
     optimizer="momentum",
     learning_rate="0.07",
     batch_size="8",
 )
-OPENING = PRESETS["boston"]
+OPENING = PRESETS["moons"]

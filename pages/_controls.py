@@ -2,47 +2,32 @@
 
 The settings live as words of the link in `session_state["words"]`. A widget shows a word and writes it back;
 it owns nothing, so nothing is lost when its page is not drawn.
+
+Every widget is made with its value, and one whose value was changed by anything but a hand on it is made
+anew (see `key`). So the browser is never told a value that it could miss, and what it reports of a widget
+that is gone is of no effect: what is shown is what runs, on a cold server and in a hurry.
 """
 
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import streamlit as st
 
 from core.config import Config
 from core.labels import label
-from core.registry import Choice, Flag, Interval, Setting, Widths
-from pages._live import DOUBLE
+from core.registry import Choice, Flag, Interval, Setting
+from pages import _say as say
 
 DECADE = (1, 1.5, 2, 3, 5, 7)
 MOMENTA = (
-    0,
-    0.2,
-    0.4,
-    0.5,
-    0.6,
-    0.7,
-    0.8,
-    0.85,
-    0.9,
-    0.92,
-    0.94,
-    0.95,
-    0.96,
-    0.97,
-    0.98,
-    0.99,
-    0.995,
-    0.999,
-    1,
+    *(0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.92, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99),
+    *(0.995, 0.999, 1),
 )
-STALE = 1.0  # seconds in which a widget may echo what it was told
-HEARD = 3.0  # seconds after which a browser has surely drawn what it was told
 Changed = Callable[[str, Any], None]
+Preset = Callable[[str], Mapping[str, str]]
 OWN: set[str] = set()  # words of the link that belong to one page
 
 
@@ -58,10 +43,8 @@ def settings() -> dict[str, str]:
 
 def replace_words(new: dict[str, str], page: dict[str, Setting], kept: Sequence[str]) -> None:
     """Takes over all words of a preset; those of other pages stay, and `kept` of this one."""
-    touch()
     stay = {k: v for k, v in words().items() if (k in OWN and k not in page) or k in kept}
     st.session_state["words"] = stay | new
-    st.session_state["wrong"] = []
 
 
 def config() -> Config:
@@ -69,46 +52,49 @@ def config() -> Config:
     return Config.read(settings())[0]
 
 
-def complain(wrong: Sequence[str]) -> None:
-    """Says what cannot be, in one place."""
-    if wrong:
-        st.error("  \n".join(sentence.replace("$", r"\$") for sentence in wrong))
-
-
-def read_link(page: dict[str, Setting]) -> list[str]:
+def read_link(page: dict[str, Setting], opening: dict[str, str], preset: Preset) -> None:
     """Takes over what the link says, when somebody opened it or went back to it.
 
     A run that a widget or the panel of a job caused is neither, whatever the address bar said when it was
-    sent; nor is one that follows a run that was cut short before it could write the link.
+    sent. A sentence for each thing that cannot be is kept for the top of the page.
 
     Args:
         page: The settings that only this page has.
-
-    Returns:
-        A sentence for each thing that cannot be, in the link or in what was typed last.
+        opening: The words that the page opens with when the link says nothing.
+        preset: The words of a preset by its name; the link's own words count more.
     """
     OWN.update(page)
     state = st.session_state
     asked = {k: v for k, v in st.query_params.to_dict().items() if not k.startswith("embed")}
-    touched = state["by_hand"] = state.pop("touched", False)
-    panel = state.pop("own", False)
-    if state.pop("complete", False):
-        state["unheard"] = set()
-    known = "words" in state
-    if known and (touched or panel or not asked or asked in (state.get("written"), state.get("read"))):
-        return state.get("wrong", [])
-    state["bare"], state["read"] = not asked, dict(asked)
-    own = {k: asked.pop(k) for k in list(asked) if k in page}
-    read, wrong = Config.read(asked)
-    kept = read.to_query()
-    for key, text in own.items():
+    by_hand, by_panel = state.pop("touched", False), state.pop("own", False)
+    if "words" not in state:
+        state["bare"] = not asked
+    elif by_hand or by_panel or not asked or asked in (state.get("written"), state.get("read")):
+        return
+    state["read"] = dict(asked)
+    words, state["wrong"] = _understood(asked or opening, page, preset)
+    state["words"] = {k: v for k, v in state.get("words", {}).items() if k in OWN and k not in page} | words
+
+
+def _understood(
+    asked: Mapping[str, str], page: dict[str, Setting], preset: Preset
+) -> tuple[dict[str, str], list[str]]:
+    """The words of a link that can be, and a sentence for each that cannot."""
+    wrong = []
+    if name := asked.get("preset"):
         try:
-            kept[key] = page[key].text(page[key].parse(key, text))
+            asked = {**preset(name), **asked}
         except ValueError as error:
             wrong.append(str(error))
-    others = {k: v for k, v in state.get("words", {}).items() if k in OWN and k not in page}
-    state["words"], state["wrong"] = others | kept, wrong
-    return wrong
+    own = {k: v for k, v in asked.items() if k in page}
+    read, bad = Config.read({k: v for k, v in asked.items() if k not in page and k != "preset"})
+    kept = read.to_query()
+    for word, text in own.items():
+        try:
+            kept[word] = page[word].text(page[word].parse(word, text))
+        except ValueError as error:
+            bad.append(str(error))
+    return kept, wrong + bad
 
 
 def write_link(page: dict[str, Setting]) -> None:
@@ -120,9 +106,22 @@ def write_link(page: dict[str, Setting]) -> None:
     st.session_state["written"], st.session_state["read"] = now, None
     if st.query_params.to_dict() != now:
         st.query_params.from_dict(now)
-    st.session_state["complete"] = True
-    if st.session_state.pop("toggling", False):
-        st.session_state["drawn"] = time.monotonic()
+
+
+def start_link(page: dict[str, Setting], jobs: Sequence[str], preset: str | None) -> dict[str, str]:
+    """The words of a link that starts what the page shows: a preset by its name, and no job.
+
+    Args:
+        page: The settings that only this page has.
+        jobs: Those of them that name jobs.
+        preset: The preset that has just these settings.
+    """
+    said = {"preset": preset} if preset else config().to_query()
+    if not preset:
+        usual = {key: record.text(record.default) for key, record in page.items()}
+        own = {key: words()[key] for key in page if words().get(key, usual[key]) != usual[key]}
+        said |= {key: text for key, text in own.items() if key not in jobs}
+    return said | {"run": "1"}
 
 
 def opened_by_link() -> bool:
@@ -131,23 +130,9 @@ def opened_by_link() -> bool:
 
 
 def touch() -> None:
-    """Says that the coming run is caused by a widget; to be called in every callback."""
+    """Says that the coming run is caused by a hand; to be called in every callback."""
     st.session_state["touched"] = True
-
-
-def again(name: str) -> bool:
-    """Whether a command is the second click of a double click on the button that pauses and resumes.
-
-    By then the button may have its other meaning. It came within the moment of a double click, or waited
-    while the first click's page was drawn and is heard as soon as that is done.
-    """
-    state, now = st.session_state, time.monotonic()
-    if name not in ("pause", "resume"):
-        return False
-    if now - state.get("toggled", -DOUBLE) < DOUBLE or now - state.get("drawn", -DOUBLE) < DOUBLE / 2:
-        return True
-    state["toggled"], state["toggling"] = now, True
-    return False
+    say.forget()
 
 
 def value(word: str, record: Setting) -> Any:
@@ -159,184 +144,208 @@ def value(word: str, record: Setting) -> Any:
         return record.default
 
 
-def put(word: str, record: Setting, new: Any) -> None:
-    """Sets a word; a value that cannot be leaves it and says so on the page."""
-    touch()
+def put(word: str, record: Setting, new: Any, field: str = "") -> bool:
+    """Sets a word; a value that cannot be leaves it, with a sentence at the field. Whether it was set."""
     try:
+        name = label(word)
         words()[word] = record.text(
-            record.parse(word, new) if isinstance(new, str) else record.check(word, new)
+            record.parse(name, new) if isinstance(new, str) else record.check(name, new)
         )
-        st.session_state["wrong"] = []
     except ValueError as error:
-        st.session_state["wrong"] = [str(error)]
+        say.refuse(str(error), field)
+        return False
+    return True
 
 
-def show(key: str, shown: Any) -> None:
-    """Makes the widget `key`, drawn next, show a value.
+def key(name: str, shown: Any) -> str:
+    """The key under which a widget, drawn next with `shown` as its value, is the one of the last picture.
 
-    Nothing is said about a widget that shows it already, so that a quick hand is never overtaken; but what a
-    run said that was cut short is said again, since it may never have reached the browser. So is what was
-    said just before a run that no hand caused: of what comes between two pictures the browser keeps the last.
+    It is another widget once the value has been changed by anything but a hand on it: the browser keeps what
+    it has of a widget that it knows, and takes the value that comes with one that it does not.
     """
-    state = st.session_state
-    unheard = state.setdefault("unheard", set())
-    if key in unheard or key not in state or state[key] != shown or _just_told(key):
-        now = time.monotonic()
-        told = [(t, v) for t, v in state.setdefault("told", {}).get(key, []) if now - t < STALE]
-        state["told"][key] = [*told, (now, state.get(key)), (now, shown)]
-        state[key] = shown
-        unheard.add(key)
+    made = st.session_state.setdefault("made", {})
+    turn, last = made.get(name, (0, shown))
+    turn += last != shown
+    made[name] = turn, shown
+    return _key(name, turn)
 
 
-def _just_told(key: str) -> bool:
-    said = st.session_state.get("told", {}).get(key, [])
-    recent = bool(said) and time.monotonic() - said[-1][0] < HEARD
-    return recent and not st.session_state.get("by_hand")
+def hand(name: str, at: str, changed: Callable[[Any], None]) -> Callable[[], None]:
+    """The callback of the widget that has the key `at`: passes on what a hand has set it to."""
+
+    def take() -> None:
+        touch()
+        said = st.session_state.get(at)
+        made = st.session_state.setdefault("made", {})
+        if _key(name, made.get(name, (0, None))[0]) == at:
+            made[name] = made[name][0], said
+        if said is not None:  # None is said by a widget that is gone with its page
+            changed(said)
+
+    return take
 
 
-def heard(key: str) -> Any:
-    """What a hand has set a widget to; None for an echo, and for a widget that is gone with its page.
-
-    While a run that sets a widget is under way, the browser still reports what the widget showed before, and
-    Streamlit takes that for a change by hand.
-    """
-    touch()
-    said = st.session_state.get(key)
-    now = time.monotonic()
-    told = st.session_state.get("told", {}).get(key, [])
-    return None if any(now - t < STALE and v == said for t, v in told) else said
+def _key(name: str, turn: int) -> str:
+    return f"{name}--{turn}" if turn else name
 
 
-def popover(label: str, icon: str, key: str, draw: Callable[[], None]) -> None:
-    """A popover that is drawn when it opens: what is in a closed one is never told its values."""
-    with st.popover(label, icon=icon, key=key, on_change=touch) as popover:
+def popover(label: str, icon: str | None, key: str, draw: Callable[[], None], **more: Any) -> None:
+    """A popover that is drawn when it opens."""
+    with st.popover(label, icon=icon, key=key, on_change=touch, **more) as popover:
         if popover.open:
             draw()
 
 
 def pick(
-    word: str,
-    options: Sequence[str],
-    title: Callable[[str], str],
-    current: str,
-    changed: Changed,
+    name: str,
+    options: Sequence[Any],
+    title: Callable[[Any], str],
+    current: Any,
+    changed: Callable[[Any], None],
     **more: Any,
 ) -> None:
-    """A menu for one of several names."""
-    key = f"w_{word}"
-    show(key, current if current in options else options[0])
+    """A menu for one of several names; none of them is taken where `current` is not among them."""
 
-    def take() -> None:
-        if (said := heard(key)) is not None:
-            changed(word, said)
+    known = current if current in options else None
+    at = key(name, known)
+    st.selectbox(
+        more.pop("label", None) or label(name.removeprefix("w_")),
+        options,
+        index=None if known is None else list(options).index(known),
+        key=at,
+        format_func=title,
+        on_change=hand(name, at, changed),
+        **more,
+    )
 
-    st.selectbox(label(word), options, key=key, format_func=title, on_change=take, **more)
 
-
-def control(word: str, record: Setting, changed: Changed | None = None) -> None:
+def control(word: str, record: Setting, changed: Changed | None = None, **more: Any) -> None:
     """The widget that suits a setting."""
-    key = f"w_{word}"
     current = value(word, record)
+    name = f"w_{word}"
 
-    def take() -> None:
-        if (said := heard(key)) is None:
-            return
-        put(word, record, said)
-        if changed:
+    def take(said: Any) -> None:
+        if put(word, record, said, name) and changed:
             changed(word, value(word, record))
 
-    common: dict[str, Any] = {"key": key, "help": record.help or None}
+    more = {"help": record.help or None} | more
     if isinstance(record, Flag):
-        show(key, current)
-        st.toggle(label(word), on_change=take, **common)
+        flag(name, label(word), current, take, **more)
     elif isinstance(record, Choice):
-        show(key, current)
-        st.selectbox(label(word), record.options, on_change=take, **common)
-    elif isinstance(record, Widths):
-        show(key, record.text(current))
-        st.text_input(label(word), on_change=take, **common)
-    elif isinstance(record, Interval) and record.log and not record.integer:
-        grid = _grid(record, current)
-        show(key, current)
-        st.select_slider(label(word), grid, format_func=lambda v: f"{v:g}", on_change=take, **common)
-    elif isinstance(record, Interval) and record.integer:
-        show(key, int(current))
-        low, high = int(record.low), int(record.high)
-        st.number_input(label(word), low, high, step=1, on_change=take, **common)
-    elif isinstance(record, Interval):
-        low, high = record.slider or (record.low, record.high)
-        show(key, float(current))
-        low, high = min(low, current), max(high, current)
-        st.slider(label(word), float(low), float(high), step=(high - low) / 100, on_change=take, **common)
+        pick(name, record.options, str, current, take, **more)
+    elif isinstance(record, Interval) and not record.integer:
+        slider(name, label(word), grid(record), current, take, **more)
+    else:
+        text(name, label(word), record.text(current), take, **more)
+
+
+def flag(name: str, title: str, current: bool, changed: Callable[[bool], None], **more: Any) -> None:
+    """A switch."""
+    at = key(name, current)
+    st.toggle(title, value=current, key=at, on_change=hand(name, at, changed), **more)
+
+
+def slider(
+    name: str,
+    title: str,
+    stops: Sequence[float],
+    current: float,
+    changed: Callable[[float], None],
+    **more: Any,
+) -> None:
+    """A slider over given stops; a value between two of them is a stop of its own while it is there."""
+    now = float(current)
+    at = key(name, now)
+    st.select_slider(
+        title,
+        sorted({*map(float, stops), now}),
+        value=now,
+        key=at,
+        format_func=exact,
+        on_change=hand(name, at, changed),
+        **more,
+    )
+
+
+def text(name: str, title: str, current: str, changed: Callable[[str], None], **more: Any) -> None:
+    """A field; what cannot be taken is named under it, and what was there stays."""
+    at = key(name, current)
+    st.text_input(title, current, key=at, on_change=hand(name, at, changed), **more)
+    say.at_field(name)
+
+
+def number(
+    name: str,
+    title: str,
+    record: Interval,
+    current: float,
+    changed: Callable[[float], None],
+    **more: Any,
+) -> None:
+    """A field for a number that is no word of the link by itself."""
+
+    def take(said: str) -> None:
+        try:
+            new = record.parse(title, said)
+        except ValueError as error:
+            say.refuse(str(error), name)
+            return
+        changed(new)
+
+    text(name, title, record.text(current), take, **more)
 
 
 def segments(word: str, record: Choice, title: Callable[[str], str], changed: Changed | None = None) -> None:
     """A row of choices of which one is taken."""
-    key = f"w_{word}"
-    show(key, value(word, record))
+    name = f"w_{word}"
+    current = value(word, record)
 
-    def take() -> None:
-        if (said := heard(key)) is None:
-            return
-        put(word, record, said)
-        if changed:
+    def take(said: str) -> None:
+        if put(word, record, said) and changed:
             changed(word, said)
 
+    at = key(name, current)
     st.segmented_control(
         label(word),
         record.options,
-        key=key,
+        default=current,
+        key=at,
         format_func=title,
         required=True,
         label_visibility="collapsed",
-        on_change=take,
+        on_change=hand(name, at, take),
     )
 
 
-def dial(word: str, record: Interval, grid: Sequence[float], changed: Changed) -> None:
-    """A slider over a grid with a field beside it for any other value."""
-    slider, field = f"w_{word}_grid", f"w_{word}"
+def dial(word: str, record: Interval, stops: Sequence[float], changed: Changed) -> None:
+    """A slider over given stops with a field beside it for any other value."""
     current = float(value(word, record))
-    stops = sorted({*map(float, grid), current})
+    name = f"w_{word}"
 
-    def take(key: str) -> None:
-        if (said := heard(key)) is not None:
-            put(word, record, said)
+    def take(said: Any) -> None:
+        if put(word, record, said, name):
             changed(word, value(word, record))
 
     left, right = st.columns([3, 1], vertical_alignment="bottom")
-    show(slider, current)
-    left.select_slider(
-        label(word),
-        stops,
-        key=slider,
-        format_func=lambda v: f"{v:g}",
-        on_change=take,
-        args=(slider,),
-        help=record.help,
-    )
-    show(field, current)
-    right.number_input(
-        label(word),
-        float(record.low),
-        float(record.high),
-        key=field,
-        format="%g",
-        step=None,
-        on_change=take,
-        args=(field,),
-        label_visibility="collapsed",
-    )
+    with left:
+        slider(f"{name}_grid", label(word), stops, current, take, help=record.help)
+    with right:
+        text(name, label(word), record.text(current), take, label_visibility="collapsed")
 
 
-def log_grid(record: Interval) -> list[float]:
-    """The stops of a logarithmic slider."""
+def exact(number: float) -> str:
+    """A number in the shortest digits that are just this number."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(float(number))
+
+
+def grid(record: Interval) -> list[float]:
+    """The stops of a slider over an interval: of a logarithmic one those of every decade."""
     low, high = record.slider or (record.low, record.high)
-    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
-    stops = [float(f"{m * 10.0**e:.6g}") for e in range(first, last + 1) for m in DECADE]
-    return [s for s in stops if low <= s <= high]
-
-
-def _grid(record: Interval, current: float) -> list[float]:
+    if not record.log:
+        return [float(f"{low + (high - low) * k / 100:.6g}") for k in range(101)]
     zero = [0.0] if record.low == 0 else []
-    return sorted({*zero, *log_grid(record), float(current)})
+    first, last = (math.log10(end) for end in (low or high / 1e8, high))
+    decades = range(math.floor(first), math.ceil(last) + 1)
+    stops = [float(f"{m * 10.0**e:.6g}") for e in decades for m in DECADE]
+    return zero + [s for s in stops if low <= s <= high]

@@ -1,37 +1,44 @@
-"""The jobs of this process, who is looking at them, and the one fragment that follows a running job."""
+"""The jobs of this process, who is looking at them, what steers one, and the fragment that follows it."""
 
 from __future__ import annotations
 
 import hashlib
-import secrets
-import threading
-import time
 from collections.abc import Callable, Sequence
 from itertools import cycle
 from typing import Any
 
 import streamlit as st
+from streamlit import runtime
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from core import jobs
 from core.config import Config
+from core.registry import Choice
+from pages import _controls as controls
+from pages import _say as say
 
 POLLS = ((2, 0.4), (6, 1.0))  # up to so many active jobs, look every so many seconds
 SLOWEST = 2.0
-DOUBLE = 0.5  # seconds within which the same again is the second click of a double click
 SECONDS = {"slow": 30.0, "watch": 8.0, "fast": None}  # how long a job takes at least
+SPEED = Choice(tuple(SECONDS), "watch")
+CHANGED = "You changed the settings; these curves are of the old ones. Press Start to train the new ones."
+GONE = "This run is not kept on this server any more. Press Start to train it again."
 
 
-@st.cache_resource(show_spinner=False)
+def connected(session: str) -> bool:
+    """Whether a session has a browser; where there is no server, as in tests of pages, every one has."""
+    return not runtime.exists() or runtime.get_instance().is_active_session(session)
+
+
 def manager() -> jobs.Manager:
-    """The one manager; torch is loaded beside it, so that the first Start need not wait for it."""
-    threading.Thread(target=jobs.warm_up, name="warm-up", daemon=True).start()
-    return jobs.Manager(jobs.limits())
+    """The one manager of this process."""
+    return jobs.manager(connected)
 
 
-@st.cache_resource(scope="session", show_spinner=False, on_release=lambda name: manager().detach(name))
 def session() -> str:
-    """The name under which this session watches jobs; it is released when the tab is closed."""
-    return secrets.token_urlsafe(9)
+    """The name under which this session watches jobs."""
+    context = get_script_run_ctx()
+    return context.session_id if context else ""
 
 
 def owner() -> str:
@@ -52,18 +59,98 @@ def mine(job: jobs.Job | None) -> bool:
     return job is not None and job.owner == owner()
 
 
-def launch(configs: Sequence[Config], seconds: float | None, **more: Any) -> jobs.Job | None:
-    """Submits a job; None when the same has been submitted a moment ago, as by a second click.
+def job(word: str) -> jobs.Job | None:
+    """The job that a word of the link names, if it is still kept."""
+    return manager().get(controls.words().get(word, ""))
 
-    Raises:
-        Refused: It is too large, or too many are waiting.
+
+def gone(word: str) -> bool:
+    """Whether the link names a job that is not kept any more."""
+    return bool(controls.words().get(word)) and job(word) is None
+
+
+def going(shown: jobs.Job | None) -> bool:
+    """Whether the job is this visitor's and not over."""
+    return mine(shown) and not shown.over
+
+
+def launch(word: str, configs: Sequence[Config], seconds: float | None, **more: Any) -> bool:
+    """Submits a job and shows it under a word of the link; whether there is one, or else a sentence."""
+    try:
+        new = manager().submit(configs, owner(), seconds=seconds, **more)
+    except jobs.Refused as refusal:
+        say.refuse(str(refusal))
+        return False
+    controls.words()[word] = new.id
+    return True
+
+
+def pace() -> float | None:
+    """How many seconds a job takes at least, as the speed says."""
+    return SECONDS[controls.value("speed", SPEED)]
+
+
+def command(act: Callable[[jobs.Job], None], *told: jobs.Job) -> None:
+    """Passes a command on to jobs of this visitor that are not over."""
+    controls.touch()
+    for each in told:
+        if going(each):
+            act(each)
+            each.wait()
+
+
+def run_bar(
+    active: Sequence[jobs.Job],
+    start: Callable[[], None],
+    title: str = "Start",
+    icon: str = "play_arrow",
+    also: Callable[[str], None] = lambda name: None,
+    **more: Any,
+) -> None:
+    """Start, Pause and Stop. None has another meaning in another state, so that a double click is one click.
+
+    Start is never greyed, so that the keyboard's focus stays on it; what goes on already it leaves alone.
+
+    Args:
+        active: The jobs of this visitor that are not over.
+        start: Does what the first button says.
+        title, icon, more: Of the first button.
+        also: Called with the name of each command.
     """
-    asked, now = (tuple(configs), more.get("subject")), time.monotonic()
-    before, moment = st.session_state.get("launched", (None, -1.0))
-    if asked == before and now - moment < DOUBLE:
-        return None
-    st.session_state["launched"] = asked, now
-    return manager().submit(configs, owner(), seconds=seconds, **more)
+
+    def tell(name: str, act: Callable[[jobs.Job], None], *told: jobs.Job) -> None:
+        command(act, *told)
+        also(name)
+
+    running = any(each.state in (jobs.RUNNING, jobs.QUEUED) for each in active)
+    st.button(title, icon=f":material/{icon}:", type="primary", key="start", on_click=start, **more)
+    st.button(
+        "Pause",
+        icon=":material/pause:",
+        key="pause",
+        on_click=tell,
+        args=("pause", jobs.Job.pause, *active),
+        disabled=not running,
+    )
+    st.button(
+        "Stop",
+        icon=":material/stop:",
+        key="stop",
+        on_click=tell,
+        args=("stop", jobs.Job.stop, *active),
+        disabled=not active,
+    )
+
+
+def speeds(word: str) -> None:
+    """How fast a job is shown; one that goes on takes the new speed at once."""
+
+    def taken(_: str, name: str) -> None:
+        if going(shown := job(word)):
+            seconds = SECONDS[name]
+            shown.set_pace(shown.steps / seconds if seconds else None)
+
+    controls.segments("speed", SPEED, str.capitalize, taken)
 
 
 def watch(job: jobs.Job) -> None:
@@ -88,6 +175,8 @@ def follow(job: jobs.Job | None, draw: Callable[[], None], *beside: jobs.Job | N
     drawn = states()
 
     def panel() -> None:
+        for each in shown:
+            watch(each)
         if states() != drawn or st.session_state.get("touched"):
             st.session_state["own"] = True  # the address bar may be behind when this panel was sent for
             st.rerun()

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import html
+from collections.abc import Mapping
+from typing import Any
+
 import streamlit as st
 
 from core.config import Config
-from core.datasets import DATASETS, thumbnail
+from core.datasets import DATASETS, Dataset, thumbnail
 from core.models import MODELS
 from core.optimizers import OPTIMIZERS
 from core.schedules import MOMENTUM_SCHEDULES, SCHEDULES
 from pages import _controls as controls
+from pages import _say as say
 
 
 def problem(config: Config, changed: controls.Changed | None = None) -> None:
@@ -20,17 +26,15 @@ def problem(config: Config, changed: controls.Changed | None = None) -> None:
         changed: Called when a hyperparameter is moved; None leaves the rule out.
     """
     data = config.dataset
-    controls.pick("dataset", list(DATASETS), lambda name: DATASETS[name].title, data.name, _picked)
-    picture, words = st.columns([1, 3], vertical_alignment="center")
-    picture.image(thumbnail(data), width=64)
-    words.caption(f"{data.rows:,} rows  \n{data.inputs} input{'s' * (data.inputs > 1)}  \n{_task(config)}")
+    _menu("dataset", DATASETS, data.name)
+    st.html(_facts(data))
     if data.note:
-        st.caption(data.note)
+        st.caption(say.plain(data.note))
     for word, record in data.settings().items():
         controls.control(word, record)
     controls.control("scale", Config.settings()["scale"])
-    models = [name for name, kind in MODELS.items() if data.image_shape or not kind.needs_images]
-    controls.pick("model", models, lambda name: MODELS[name].title, config.model.name, _picked)
+    models = {name: kind for name, kind in MODELS.items() if data.image_shape or not kind.needs_images}
+    _menu("model", models, config.model.name)
     for word, record in config.model.settings().items():
         controls.control(word, record)
     if changed:
@@ -49,15 +53,10 @@ def problem(config: Config, changed: controls.Changed | None = None) -> None:
         "", icon=":material/casino:", help="Another seed", key="dice", on_click=roll, width="stretch"
     )
     with st.expander("Schedules, validation"):
-        controls.pick(
-            "schedule", list(SCHEDULES), lambda name: SCHEDULES[name].title, config.schedule.name, _picked
-        )
+        _menu("schedule", SCHEDULES, config.schedule.name)
         for word, record in config.schedule.settings().items():
             controls.control(word, record)
-        titles = {name: kind.title for name, kind in MOMENTUM_SCHEDULES.items()}
-        controls.pick(
-            "momentum_schedule", list(titles), titles.__getitem__, config.momentum_schedule.name, _picked
-        )
+        _menu("momentum_schedule", MOMENTUM_SCHEDULES, config.momentum_schedule.name)
         for word, record in config.momentum_schedule.settings().items():
             if word not in config.schedule.settings():
                 controls.control(word, record)
@@ -65,17 +64,41 @@ def problem(config: Config, changed: controls.Changed | None = None) -> None:
 
 
 def _rule(config: Config, changed: controls.Changed) -> None:
-    controls.pick(
-        "optimizer", list(OPTIMIZERS), lambda name: OPTIMIZERS[name].title, config.optimizer.name, _picked
-    )
+    _menu("optimizer", OPTIMIZERS, config.optimizer.name)
     with st.expander("More of the rule"):
         for word, record in config.optimizer.settings().items():
             if word not in ("learning_rate", momentum_word(config)):
                 controls.control(word, record, changed)
 
 
+def _menu(word: str, entries: Mapping[str, Any], current: str) -> None:
+    """A menu of the entries of a registry."""
+
+    def picked(name: str) -> None:
+        controls.words()[word] = name
+        config, wrong = Config.read(controls.settings())
+        if wrong:
+            controls.words()["model"] = config.model.name
+            say.refuse(f"The model is now {config.model.title}: {wrong[-1]}")
+
+    controls.pick(f"w_{word}", list(entries), lambda name: entries[name].title, current, picked)
+
+
+def _facts(data: Dataset) -> str:
+    """A small picture of the data beside its size and task."""
+    picture = base64.b64encode(thumbnail(data)).decode()
+    task = f"{data.classes} classes" if data.classes else "regression"
+    inputs = f"{data.inputs} input{'s' * (data.inputs > 1)}"
+    seen = html.escape(f"Thumbnail of the dataset {data.title}", quote=True)
+    return (
+        f'<div class="facts"><img alt="{seen}" width="64" height="64" src="data:image/png;base64,{picture}">'
+        f"<span>{data.rows:,} rows<br>{inputs}<br>{task}</span></div>"
+    )
+
+
 def roll() -> None:
     """Another seed: other split, first weights and batches."""
+    controls.touch()
     seed = Config.settings()["seed"]
     controls.put("seed", seed, (controls.value("seed", seed) + 1) % 1000)
 
@@ -83,16 +106,3 @@ def roll() -> None:
 def momentum_word(config: Config) -> str:
     """The setting of the rule that acts as momentum; "momentum" also where it has none."""
     return config.optimizer.momentum_name or "momentum"
-
-
-def _task(config: Config) -> str:
-    return f"{config.dataset.classes} classes" if config.dataset.classes else "regression"
-
-
-def _picked(word: str, name: str) -> None:
-    """Something else was _picked from a menu."""
-    controls.words()[word] = name
-    config, wrong = Config.read(controls.settings())
-    if wrong:
-        controls.words()["model"] = config.model.name
-        st.toast(f"The model is now {config.model.title}: {wrong[-1]}")

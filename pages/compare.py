@@ -28,8 +28,9 @@ from core.comparisons import COMPARISONS
 from core.optimizers import OPTIMIZERS, Optimizer
 from core.registry import Choice, Flag, Interval, Word
 from pages import _controls as controls
-from pages import _frame  # noqa: F401
+from pages import _frame as frame
 from pages import _live as live
+from pages import _say as say
 from pages._fork import what_if
 from pages._problem import problem
 
@@ -52,9 +53,10 @@ PAGE = {
     "axis": Choice(("log", "linear"), "log"),
     "view": Choice(("together", "apart"), "together"),
     "target": TARGET,
-    "speed": Choice(tuple(live.SECONDS), "watch"),
+    "speed": live.SPEED,
 }
-BIG, SMALL = 380, 200
+OPENING = COMPARISONS["moons"]
+BIG, SMALL = 320, 200
 
 
 def rivals() -> tuple[Optimizer, ...]:
@@ -74,28 +76,31 @@ def compared() -> Comparison:
 
 def job() -> jobs.Job | None:
     """The job that the page shows."""
-    return live.manager().get(controls.words().get("race", ""))
+    return live.job("race")
 
 
-def start(*, at_once: bool = False) -> None:
-    """Starts the comparison that the page shows, unless one goes on."""
+def start() -> None:
+    """Compares what the page shows: goes on with it where it is paused, leaves it alone where it goes on."""
     controls.touch()
     shown = job()
-    if shown is None or shown.over or not live.mine(shown):
-        launch(at_once=at_once)
+    if live.going(shown) and _same(shown.subject):
+        if shown.state == jobs.PAUSED:
+            shown.resume()
+            shown.wait()
+        return
+    begin(shown, live.pace())
 
 
-def launch(*, at_once: bool = False) -> None:
-    """Submits the comparison."""
+def begin(shown: jobs.Job | None, seconds: float | None) -> None:
+    """Submits the comparison that the page shows, in the place of another."""
     try:
         new = compared()
-        seconds = None if at_once else live.SECONDS[controls.value("speed", PAGE["speed"])]
-        started = live.launch(new.configs(), seconds, subject=new, make=_maker(new), updates=_updates(new))
-    except (NoComparison, jobs.Refused) as refusal:
-        st.session_state["wrong"] = [str(refusal)]
+    except NoComparison as error:
+        say.refuse(str(error))
         return
-    if started:
-        controls.words()["race"] = started.id
+    made = {"subject": new, "make": _maker(new), "updates": _updates(new)}
+    if live.launch("race", new.configs(), seconds, **made) and live.going(shown):
+        shown.stop()
 
 
 def _maker(new: Comparison) -> Any:
@@ -116,16 +121,8 @@ def _updates(new: Comparison) -> int:
     return new.base.steps * (runs + (len(new.rivals) * 96 if new.mode == "tuned" else 0))
 
 
-def command(name: str) -> None:
-    """Passes a command on to the job; a second click within a moment is the same click."""
-    controls.touch()
-    if live.mine(shown := job()) and not controls.again(name):
-        getattr(shown, name)()
-        shown.wait()
-
-
 def edit(place: int, **numbers: Any) -> None:
-    """Sets numbers of one rival; a quick hand may mean one that is gone, or has another rule by now."""
+    """Sets numbers of one optimizer; a quick hand may mean one that is gone, or is another by now."""
     now = list(rivals())
     if place < len(now) and numbers.keys() <= now[place].settings().keys():
         now[place] = replace(now[place], **numbers)
@@ -142,9 +139,12 @@ def follow(place: int, name: str) -> None:
         controls.put("rivals", PAGE["rivals"], tuple(now))
 
 
-def add() -> None:
-    """One rival more: a rule that is not there yet, else the first with half its rate."""
+def add(count: int) -> None:
+    """One optimizer more than `count`: one that is not there yet, else the first with half its rate."""
+    controls.touch()
     now = rivals()
+    if len(now) != count or count >= MOST:
+        return
     fresh = next((k for n, k in OPTIMIZERS.items() if n not in {r.name for r in now}), None)
     rate = now[0].learning_rate
     least = now[0].settings()["learning_rate"].low
@@ -152,30 +152,30 @@ def add() -> None:
     controls.put("rivals", PAGE["rivals"], (*now, new))
 
 
-def remove(place: int) -> None:
-    """One rival less, while there are more than two."""
+def remove(place: int, count: int) -> None:
+    """One optimizer less than `count`, while there are more than two."""
     controls.touch()
-    if len(now := rivals()) > 2:
+    if len(now := rivals()) == count > 2:
         controls.put("rivals", PAGE["rivals"], (*now[:place], *now[place + 1 :]))
+
+
+def take_preset(name: str) -> None:
+    """Takes over all settings of the preset that was picked, and runs it."""
+    shown = job()
+    controls.replace_words(dict(COMPARISONS[name].query), PAGE, ("speed", "view"))
+    begin(shown, live.pace())
 
 
 def presets() -> None:
     """The menu of comparisons worth looking at."""
-    controls.show("w_comparison", _preset())
-
-    def take() -> None:
-        if (name := controls.heard("w_comparison")) is None:
-            return
-        controls.replace_words(dict(COMPARISONS[name].query), PAGE, ("speed", "view"))
-        launch()
-
-    st.selectbox(
-        "Preset",
+    controls.pick(
+        "w_comparison",
         list(COMPARISONS),
-        key="w_comparison",
-        format_func=lambda name: COMPARISONS[name].title,
+        lambda name: COMPARISONS[name].title,
+        _preset(),
+        take_preset,
+        label="Preset",
         placeholder="Your own comparison",
-        on_change=take,
     )
 
 
@@ -187,14 +187,32 @@ def _preset() -> str | None:
     return next((name for name, preset in COMPARISONS.items() if preset.comparison == now), None)
 
 
-def cards() -> None:
-    """The rivals, each with its colour and its numbers."""
+def rules() -> None:
+    """The optimizers, one button each with its colour and numbers; what is in it is drawn when it opens."""
     now = _as_run()
     styles = charts.rival_styles(tuple(rule.name for rule in now))
-    for first in range(0, len(now), 4):
-        for column, place in zip(st.columns(4), range(first, min(first + 4, len(now))), strict=False):
-            with column, st.container(border=True, gap="small", key=f"rival-{place}"):
-                card(place, now[place], styles[place][0], len(now))
+    edges = [
+        f".st-key-rule-{k} button {{ border-left: 5px solid {style[0]}; }}" for k, style in enumerate(styles)
+    ]
+    st.html(f"<style>{' '.join(edges)}</style>")
+    with st.container(horizontal=True, gap="small", key="rules"):
+        for place, rule in enumerate(now):
+            with st.container(key=f"rule-{place}", width="content"):
+                controls.popover(
+                    say.plain(label(rule)),
+                    None,
+                    f"rule_{place}",
+                    lambda place=place, rule=rule: details(place, rule, len(now)),
+                )
+        st.button(
+            "Add optimizer",
+            icon=":material/add:",
+            key="add",
+            on_click=add,
+            args=(len(now),),
+            disabled=len(now) >= MOST,
+            type="tertiary",
+        )
 
 
 def _as_run() -> tuple[Optimizer, ...]:
@@ -205,108 +223,51 @@ def _as_run() -> tuple[Optimizer, ...]:
         return rivals()
 
 
-def card(place: int, rule: Optimizer, colour: str, count: int) -> None:
-    """One rival: its rule, learning rate and momentum."""
-    key = f"w_rival{place}"
-    st.html(f'<div style="height:4px;border-radius:2px;background:{colour}"></div>')
-    names, out = st.columns([5, 1], vertical_alignment="bottom")
-    controls.show(f"{key}_rule", rule.name)
-
-    def take() -> None:
-        if (name := controls.heard(f"{key}_rule")) is not None:
-            follow(place, name)
-
-    names.selectbox(
-        f"Rival {place + 1}" if place else "Baseline",
+def details(place: int, rule: Optimizer, count: int) -> None:
+    """One optimizer: which it is, its learning rate and momentum."""
+    name = f"w_rival{place}"
+    controls.pick(
+        f"{name}_rule",
         list(OPTIMIZERS),
-        key=f"{key}_rule",
-        format_func=lambda name: OPTIMIZERS[name].title,
-        on_change=take,
-    )
-    out.button(
-        "",
-        icon=":material/close:",
-        key=f"{key}_out",
-        on_click=remove,
-        args=(place,),
-        disabled=count <= 2,
-        type="tertiary",
-        help="Leave this rival out",
+        lambda name: OPTIMIZERS[name].title,
+        rule.name,
+        lambda name: follow(place, name),
+        label=f"Candidate {place}" if place else "Baseline",
     )
     mode = controls.value("mode", PAGE["mode"])
-    numbers = ["learning_rate", *filter(None, [rule.momentum_name])]
-    for column, word in zip(st.columns(2), numbers, strict=False):
-        with column:
-            number(place, word, rule, mode)
-
-
-def number(place: int, word: str, rule: Optimizer, mode: str) -> None:
-    """A field for one number of a rival; greyed where the mode sets it."""
-    record = rule.settings()[word]
-    key = f"w_rival{place}_{word}"
-    controls.show(key, float(getattr(rule, word)))
-
-    def take() -> None:
-        if (said := controls.heard(key)) is not None:
-            edit(place, **{word: said})
-
-    given = mode == "tuned" or (place > 0 and word == "learning_rate" and mode in ("same", "effective"))
-    st.number_input(
-        controls.label(word) if word != "learning_rate" else "Rate",
-        float(record.low),
-        float(record.high),
-        key=key,
-        format="%g",
-        step=None,
-        on_change=take,
-        disabled=given,
-        help=record.help,
+    for word in filter(None, ["learning_rate", rule.momentum_name]):
+        given = mode == "tuned" or (place > 0 and word == "learning_rate" and mode in ("same", "effective"))
+        controls.number(
+            f"{name}_{word}",
+            controls.label(word),
+            rule.settings()[word],
+            getattr(rule, word),
+            lambda new, word=word: edit(place, **{word: new}),
+            disabled=given,
+            help=rule.settings()[word].help,
+        )
+    st.button(
+        "Leave out",
+        icon=":material/close:",
+        key=f"{name}_out",
+        on_click=remove,
+        args=(place, count),
+        disabled=count <= 2,
+        width="stretch",
     )
 
 
 def actions() -> None:
     """What can be done, and in which way it is fair."""
     shown = job()
-    state = shown.state if live.mine(shown) else ""
-    going = state in (jobs.RUNNING, jobs.QUEUED)
-    with st.container(horizontal=True, gap="small", vertical_alignment="bottom", key="actions"):
-        st.button(
-            "Start",
-            icon=":material/play_arrow:",
-            type="primary",
-            key="start",
-            on_click=start,
-            disabled=going or state == jobs.PAUSED,
-        )
-        paused = state == jobs.PAUSED
-        st.button(
-            "Resume" if paused else "Pause",
-            icon=":material/resume:" if paused else ":material/pause:",
-            key="pause",
-            on_click=command,
-            args=("resume" if paused else "pause",),
-            disabled=not (going or paused),
-        )
-        st.button(
-            "Stop",
-            icon=":material/stop:",
-            key="stop",
-            on_click=command,
-            args=("stop",),
-            disabled=not (going or paused),
-        )
-        st.button("Add rival", icon=":material/add:", key="add", on_click=add, disabled=len(rivals()) >= MOST)
+    going = live.going(shown)
+    resumes = going and shown.state == jobs.PAUSED and _same(shown.subject)
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="actions"):
+        live.run_bar([shown] if going else [], start, "Resume" if resumes else "Start", width=110)
+        live.speeds("race")
         what_if(shown, _runs(shown))
-        controls.segments("speed", PAGE["speed"], str.capitalize, speed)
         controls.segments("mode", PAGE["mode"], lambda name: MODES[name].title)
-    st.caption(MODES[controls.value("mode", PAGE["mode"])].proves)
-
-
-def speed(word: str, name: str) -> None:
-    """The comparison that goes on takes the new speed at once."""
-    if live.mine(shown := job()):
-        seconds = live.SECONDS[name]
-        shown.set_pace(shown.steps / seconds if seconds else None)
+    st.caption(say.plain(MODES[controls.value("mode", PAGE["mode"])].proves))
 
 
 def _runs(shown: jobs.Job | None) -> dict[str, int]:
@@ -334,8 +295,7 @@ def panel() -> None:
         rules, training = training.chosen or rules, training.training
     frame, summaries, said = _read(subject, rules, training)
     with st.container(key="verdict"):
-        begun = training is not None and not shown.over
-        st.markdown(f"{'So far: ' if begun else ''}{said} {shown.reason if shown else ''}")
+        st.markdown(say.plain(_said(shown, subject, said)))
     styles = charts.rival_styles(tuple(rule.name for rule in rules))
     labels = tuple(f"{label(rule)} · n = {subject.seeds}" for rule in rules)
     x, log = controls.value("x", PAGE["x"]), controls.value("axis", PAGE["axis"]) == "log"
@@ -344,11 +304,25 @@ def panel() -> None:
         st.vega_lite_chart(frame, charts.compare_spec(labels, styles, *titles, log), height=BIG, alt=ALT)
     else:
         _apart(frame, labels, styles, titles, log)
-    st.table(table(summaries, titles[1].capitalize()).set_index("Rival"))
+    with st.container(key="notice"):
+        name = _preset()
+        st.caption(f"**What to notice** {COMPARISONS[name].look}" if name else "")
+    numbers = table(summaries, titles[1].capitalize())
+    st.table(numbers.set_index(numbers.columns[0]))
+
+
+def _said(shown: jobs.Job | None, subject: Comparison, said: str) -> str:
+    """What the comparison shows, in words."""
+    if shown is None:
+        return live.GONE if live.gone("race") else "Press Start to compare."
+    if shown.training is not None and not shown.over:
+        said = f"So far: {said}"
+    return " ".join(filter(None, ["" if _same(subject) else live.CHANGED, said, shown.reason]))
 
 
 ALT = (
-    "Loss of each rival, the mean over seeds and a band from the lowest to the highest. The sentence says it."
+    "Loss of each optimizer: the mean over seeds, and a band from the lowest to the highest. The sentence "
+    "above says what it shows, the table below has its numbers."
 )
 
 
@@ -357,7 +331,7 @@ def _apart(frame: pd.DataFrame, labels: Any, styles: Any, titles: Any, log: bool
     for first in range(0, len(labels), 4):
         for column, k in zip(st.columns(4), range(first, min(first + 4, len(labels))), strict=False):
             with column:
-                st.caption(labels[k].replace(" · ", "  \n", 1))
+                st.caption(say.plain(labels[k]))
                 spec = charts.compare_spec(labels, styles, *titles, log, focus=k)
                 st.vega_lite_chart(frame, spec, height=SMALL, alt=f"{ALT} This one shows {labels[k]}.")
 
@@ -381,11 +355,9 @@ def _progress(shown: jobs.Job | None) -> str:
     if shown.state == jobs.QUEUED and shown.position:
         return f"Number {shown.position} in the queue"
     subject = shown.subject
-    runs = f"{len(subject.rivals)} rivals × {subject.seeds} seed{'s' * (subject.seeds > 1)}"
+    runs = f"{len(subject.rivals)} optimizers × {subject.seeds} seed{'s' * (subject.seeds > 1)}"
     if subject.mode == "tuned" and shown.training is not None and shown.training.training is None:
-        return f"Tuning · {shown.training.tried} settings of each rival tried"
-    if shown.over and not _same(subject):
-        return "These curves are of other settings than now: Start compares those of now."
+        return f"Tuning · {shown.training.tried} settings of each optimizer tried"
     if shown.state == jobs.RUNNING:
         return f"Running · {runs} · {shown.left:.0f} s left"
     return f"{shown.state.capitalize()} · {runs}"
@@ -401,39 +373,28 @@ def _same(subject: Comparison) -> bool:
 
 def under() -> None:
     """The axes and the target."""
-    key = "w_target"
-
-    def take() -> None:
-        if (said := controls.heard(key)) is not None:
-            controls.put("target", TARGET, said)
-
-    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
+    with st.container(horizontal=True, gap="medium", vertical_alignment="bottom", key="axes"):
         controls.segments("x", PAGE["x"], lambda name: AXES[name].capitalize())
         controls.segments("axis", PAGE["axis"], str.capitalize)
         controls.segments("view", PAGE["view"], str.capitalize)
-        controls.show(key, float(controls.value("target", TARGET)))
-        st.number_input(
-            "Target loss",
-            TARGET.low,
-            TARGET.high,
-            key=key,
-            format="%g",
-            step=None,
-            width=150,
-            help=TARGET.help,
-            on_change=take,
-        )
-    if name := _preset():
-        st.caption(f"**What to notice** {COMPARISONS[name].look}")
+        with st.container(width=170):
+            controls.number(
+                "w_target",
+                "Target loss",
+                TARGET,
+                controls.value("target", TARGET),
+                lambda new: controls.put("target", TARGET, new),
+                help=TARGET.help,
+            )
 
 
-def main() -> None:
+def draw() -> None:
     """The page."""
-    wrong = controls.read_link(PAGE)
+    controls.read_link(PAGE, dict(OPENING.query), lambda name: dict(COMPARISONS[name].query))
     if controls.words().pop("run", "false") == "true":
-        launch()
-    elif "race" not in controls.words():
-        launch(at_once=True)
+        begin(None, live.pace())
+    elif not controls.words().get("race") and not controls.opened_by_link():
+        begin(None, None)
     shown = job()
     if shown is not None:
         live.watch(shown)
@@ -441,13 +402,12 @@ def main() -> None:
         presets()
         problem(controls.config())
         controls.control("seeds", SEEDS)
-    st.markdown("**Compare** · SGD or momentum?")
-    controls.complain(wrong or st.session_state.get("wrong", []))
+    frame.head("Compare", "SGD or momentum?", controls.start_link(PAGE, ("race",), _preset()))
     actions()
-    cards()
+    rules()
     live.follow(shown, panel)
     under()
     controls.write_link(PAGE)
 
 
-main()
+frame.guarded(draw)

@@ -13,10 +13,11 @@ from core.compare import Rivals
 from core.config import Config
 from core.optimizers import LEARNING_RATE, SGD, Momentum, Nesterov
 from core.registry import Choice, Flag, Word
-from core.sharpness import config_moments, least_squares
+from core.sharpness import config_moments
 from pages import _controls as controls
-from pages import _frame  # noqa: F401
+from pages import _frame as frame
 from pages import _live as live
+from pages import _say as say
 from pages._problem import problem
 
 KINDS = {"momentum": "Heavy ball", "nesterov": "Nesterov"}
@@ -28,7 +29,8 @@ PAGE = {
     "kind": Choice(tuple(KINDS), "momentum"),
     "cells": Choice(("16", "32"), "32"),
 }
-HEIGHT = 430
+OPENING = {"dataset": "diabetes"}
+HEIGHT = 400
 ALT = "Learning rate against momentum: predicted growth, or the loss of real runs, with the limit as a line."
 
 
@@ -60,25 +62,25 @@ def problem_config() -> Config:
 
 def job() -> jobs.Job | None:
     """The measurement that the page shows."""
-    return live.manager().get(controls.words().get("map", ""))
+    return live.job("map")
 
 
 def measure() -> None:
-    """Starts the real runs of the map, unless they go on."""
+    """Starts the real runs of the map: goes on with them where they are paused, else leaves them alone."""
     controls.touch()
-    shown = job()
-    if shown is not None and live.mine(shown) and not shown.over:
+    shown, config = job(), problem_config()
+    if live.going(shown) and shown.subject == config:
+        if shown.state == jobs.PAUSED:
+            shown.resume()
+            shown.wait()
         return
-    config = problem_config()
     try:
-        axes = predicted(config, size()).axes
-        made = maps.Map(config, axes)
-        new = live.launch(made.configs, None, training=made, updates=made.steps, subject=config)
+        made = maps.Map(config, predicted(config, size()).axes)
     except ValueError as error:
-        st.session_state["wrong"] = [str(error)]
+        say.refuse(str(error))
         return
-    if new:
-        controls.words()["map"] = new.id
+    if live.launch("map", made.configs, None, training=made, updates=made.steps, subject=config):
+        live.command(jobs.Job.stop, *filter(None, [shown]))
 
 
 def size() -> int:
@@ -86,65 +88,41 @@ def size() -> int:
     return int(controls.value("cells", PAGE["cells"]))
 
 
-def command(name: str) -> None:
-    """Passes a command on to the job."""
-    controls.touch()
-    if live.mine(shown := job()):
-        getattr(shown, name)()
-        shown.wait()
-
-
 def actions() -> None:
     """Measure, stop, and what kind of map."""
     shown = job()
-    going = live.mine(shown) and not shown.over
-    paused = going and shown.state == jobs.PAUSED
-    with st.container(horizontal=True, gap="small", vertical_alignment="bottom", key="actions"):
-        st.button(
-            "Measure",
-            icon=":material/grid_on:",
-            type="primary",
-            key="start",
-            on_click=measure,
-            disabled=going,
-        )
-        st.button(
-            "Resume" if paused else "Pause",
-            icon=":material/resume:" if paused else ":material/pause:",
-            key="pause",
-            on_click=command,
-            args=("resume" if paused else "pause",),
-            disabled=not going,
-        )
-        st.button(
-            "Stop", icon=":material/stop:", key="stop", on_click=command, args=("stop",), disabled=not going
-        )
+    going = live.going(shown)
+    resumes = going and shown.state == jobs.PAUSED and shown.subject == problem_config()
+    with st.container(horizontal=True, gap="small", vertical_alignment="center", key="actions"):
+        title = "Resume" if resumes else "Measure"
+        live.run_bar([shown] if going else [], measure, title, "grid_on", width=120)
         controls.segments("kind", PAGE["kind"], KINDS.__getitem__)
         controls.segments("cells", PAGE["cells"], lambda n: f"{n} × {n}")
 
 
-def figures(config: Config) -> None:
-    """The curvature and the limits in figures; they change together when the columns are scaled."""
+def summary(config: Config) -> None:
+    """The largest stable rates and the curvature, in words."""
     known = config_moments(config)
-    exact = least_squares(config)
-    rule = KINDS[controls.value("kind", PAGE["kind"])]
-    rates = maps.limits(config, predicted(config, size()).axes.momenta[:1] * 0)
-    at = maps.limits(config, pd.Series([0.9]).to_numpy())
-    cells = st.columns(4)
-    where = "of the training loss" if exact else "at the first weights; it moves in training"
-    cells[0].metric(
-        "Largest curvature", verdict.digits(known.largest), help=f"Largest eigenvalue of the Hessian {where}."
+    prediction = predicted(config, size())
+    plain, heavy = (verdict.digits(float(v)) for v in maps.limits(config, pd.Series([0.0, 0.9]).to_numpy()))
+    kind = KINDS[controls.value("kind", PAGE["kind"])]
+    rates = (
+        f"At batch size {min(config.batch_size, config.train_rows)} the largest stable learning rate is "
+        f"**{plain}** at momentum 0 and **{heavy}** at momentum 0.9 ({kind})."
     )
-    condition = verdict.digits(1 / float(known.eigenvalues[-1])) if exact else "–"
-    cells[1].metric(
-        "Condition number κ", condition, help="Largest over smallest curvature; only of a linear model."
-    )
-    cells[2].metric(
-        "Limit, momentum 0", verdict.digits(float(rates[0])), help="The largest rate that holds for SGD."
-    )
-    cells[3].metric(
-        f"Limit, {rule} 0.9", verdict.digits(float(at[0])), help="The largest rate that holds at 0.9."
-    )
+    largest = verdict.digits(known.largest)
+    if prediction.exact:
+        condition = verdict.digits(1 / float(known.eigenvalues[-1]))
+        why = (
+            "Exact for this linear model, from the data alone: the largest curvature of the training loss is "
+            f"{largest}, its condition number κ {condition}."
+        )
+    else:
+        why = (
+            f"An estimate from the largest curvature at the initial weights, {largest}; it moves in training."
+        )
+    with st.container(key="verdict"):
+        st.markdown(f"{rates} {why}")
 
 
 def panel() -> None:
@@ -169,20 +147,19 @@ def panel() -> None:
         st.session_state["visits"] = st.session_state.get("visits", 0) + 1
         cell = picked[0]
         go_train(float(cell["rate"]), float(cell["momentum"]))
-    kind = (
-        "exact for this linear model"
-        if prediction.exact
-        else "local: from the curvature at the first weights"
-    )
+    colour = "loss at the end of a real run" if mapped else "steps that shrink the error to a tenth"
     st.caption(
-        f"The white line is the limit, {kind}; dashed beside it 0.7 and 2 times: below is safe, above "
-        "is not. Thin diagonals are equal effective steps. Click a cell to train it."
+        f"**What to notice** Colour is the {colour}; brighter is better, red diverges. The white line is the "
+        "stability limit, dashed lines are 0.7 and 2 times it: safe below, unsafe above. Thin diagonals have "
+        "the same effective step. Click a cell to train it."
     )
 
 
 def _progress(shown: jobs.Job | None, config: Config) -> str:
-    if shown is None or shown.subject != config:
-        return "Predicted, before any training"
+    if shown is None:
+        return live.GONE.replace("run", "map") if live.gone("map") else "Predicted, before any training"
+    if shown.subject != config:
+        return "Predicted, before any training · the measured map is of other settings"
     measured = int(shown.training.measured.sum()) if shown.training else 0
     total = len(shown.configs)
     if shown.state == jobs.QUEUED and shown.position:
@@ -229,22 +206,23 @@ def go_tune(found: recommend.Recommendation) -> None:
 
 
 def check() -> None:
-    """Finds a setting for the problem and tries it with short runs."""
+    """Finds a setting for the problem and tries it with short runs, unless they go on."""
     controls.touch()
+    if live.going(checking()):
+        return
     config = problem_config()
     try:
         found = advice(config)
-        new = live.launch(recommend.checks(config, found), None, subject=(config, found))
+        tried = recommend.checks(config, found)
     except ValueError as error:
-        st.session_state["wrong"] = [str(error)]
+        say.refuse(str(error))
         return
-    if new:
-        controls.words()["check"] = new.id
+    live.launch("check", tried, None, subject=(config, found))
 
 
 def checking() -> jobs.Job | None:
     """The short runs that the page shows, if they are of this problem."""
-    shown = live.manager().get(controls.words().get("check", ""))
+    shown = live.job("check")
     return shown if shown is not None and shown.subject[0] == problem_config() else None
 
 
@@ -257,13 +235,13 @@ def recommendation() -> None:
     found = shown.subject[1]
     st.markdown(
         f"Learning rate **{verdict.digits(found.learning_rate)}**, momentum "
-        f"**{verdict.digits(found.momentum)}**. {found.reason}"
+        f"**{verdict.digits(found.momentum)}**. {say.plain(found.reason)}"
     )
     if shown.training is None:
         return
     table = recommend.validate(shown.training)
     if shown.over:
-        st.markdown(recommend.validation_sentence(table, found))
+        st.markdown(say.plain(recommend.validation_sentence(table, found)))
     st.table(_rows(table[table["checked"]]))
     with st.container(horizontal=True):
         if st.button("Train it", icon=":material/play_arrow:", key="go_train"):
@@ -296,9 +274,9 @@ def batches(config: Config) -> None:
     try:
         weighed = card(config)
     except recommend.NoCard as none:
-        st.caption(str(none))
+        st.caption(say.plain(str(none)))
         return
-    st.markdown(recommend.batch_sentence(weighed, min(config.batch_size, config.train_rows)))
+    st.markdown(say.plain(recommend.batch_sentence(weighed, min(config.batch_size, config.train_rows))))
     frame = pd.DataFrame(
         {"batch": weighed["batch_size"], "plain": weighed["plain"], "momentum_step": weighed["with_momentum"]}
     )
@@ -310,21 +288,22 @@ def batches(config: Config) -> None:
 
 
 def test_range() -> None:
-    """Starts the range test: short runs at constant rates for each momentum."""
+    """Starts the range test, short runs at constant rates for each momentum, unless it goes on."""
     controls.touch()
+    if live.going(ranged()):
+        return
     config = problem_config()
     try:
-        new = live.launch(rangetest.range_configs(config), None, subject=(config, rangetest.MOMENTA))
+        runs = rangetest.range_configs(config)
     except ValueError as error:
-        st.session_state["wrong"] = [str(error)]
+        say.refuse(str(error))
         return
-    if new:
-        controls.words()["range"] = new.id
+    live.launch("range", runs, None, subject=(config, rangetest.MOMENTA))
 
 
 def ranged() -> jobs.Job | None:
     """The range test that the page shows, if it is of this problem."""
-    shown = live.manager().get(controls.words().get("range", ""))
+    shown = live.job("range")
     return shown if shown is not None and shown.subject[0] == problem_config() else None
 
 
@@ -352,40 +331,44 @@ def _read_off(row: Any) -> str:
     return f"Momentum {row.momentum:g}: lowest at {best}, lost {upto} on, limit {limit}."
 
 
-def main() -> None:
+def draw() -> None:
     """The page."""
-    wrong = controls.read_link(PAGE)
+    controls.read_link(PAGE, OPENING, _no_preset)
     if controls.words().pop("run", "false") == "true":
         measure()
     shown = job()
     if shown is not None:
         live.watch(shown)
+    config = problem_config()
     with st.sidebar:
         problem(controls.config())
-    st.markdown("**Stability** · how far can learning rate and momentum go on this data?")
-    controls.complain(wrong or st.session_state.get("wrong", []))
+    frame.head(
+        "Stability",
+        "how far can learning rate and momentum go on this data?",
+        controls.start_link(PAGE, ("map", "check", "range"), None),
+    )
     actions()
-    config = problem_config()
-    try:
-        figures(config)
-        left, right = st.columns([3, 2], gap="medium")
-        with left:
-            live.follow(shown, panel)
-        with right:
-            batches(config)
-            st.button("Recommend a setting", icon=":material/auto_awesome:", key="recommend", on_click=check)
-            short = checking()
-            if short is not None:
-                live.watch(short)
-            live.follow(short, recommendation)
-        st.markdown("**Range test, per momentum**")
-        st.button("Run the range test", icon=":material/show_chart:", key="range", on_click=test_range)
-        if (test := ranged()) is not None:
-            live.watch(test)
-        live.follow(test, range_panel)
-    except ValueError as error:
-        st.error(str(error))
+    summary(config)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        live.follow(shown, panel)
+    with right:
+        batches(config)
+        st.button("Recommend a setting", icon=":material/auto_awesome:", key="recommend", on_click=check)
+        short = checking()
+        if short is not None:
+            live.watch(short)
+        live.follow(short, recommendation)
+    st.markdown("**Range test, per momentum**")
+    st.button("Run the range test", icon=":material/show_chart:", key="range", on_click=test_range)
+    if (test := ranged()) is not None:
+        live.watch(test)
+    live.follow(test, range_panel)
     controls.write_link(PAGE)
 
 
-main()
+def _no_preset(name: str) -> dict[str, str]:
+    raise ValueError(f"This page has no presets, so preset {name[:80]!r} is ignored.")
+
+
+frame.guarded(draw)

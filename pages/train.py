@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from typing import Any
 
 import pandas as pd
@@ -12,12 +11,13 @@ import streamlit as st
 from core import charts, jobs, learned, verdict
 from core.config import Config
 from core.history import CURVE, DIVERGED, Record, curve
-from core.optimizers import OPTIMIZERS
-from core.presets import PRESETS
+from core.optimizers import LEARNING_RATE
+from core.presets import OPENING, PRESETS
 from core.registry import Choice, Flag, Interval, Word
 from pages import _controls as controls
-from pages import _frame  # noqa: F401
+from pages import _frame as frame
 from pages import _live as live
+from pages import _say as say
 from pages._fork import what_if
 from pages._problem import momentum_word, problem
 
@@ -25,101 +25,81 @@ PAGE = {
     "run": Flag(False),
     "job": Word(),
     "axis": Choice(("log", "linear"), "log"),
-    "speed": Choice(tuple(live.SECONDS), "watch"),
+    "speed": live.SPEED,
 }
-HEIGHT = 330
+HEIGHT = 320
 ALT = "Loss against the epoch. The sentence above says what it shows, the data table below has its numbers."
 
 
 def job() -> jobs.Job | None:
     """The job that the page shows."""
-    return live.manager().get(controls.words().get("job", ""))
+    return live.job("job")
 
 
-def start(*, paused: bool = False, at_once: bool = False) -> None:
-    """Starts a run of what the page shows, unless one has just been started."""
+def start() -> None:
+    """Trains what the page shows: goes on with it where it is paused, leaves it alone where it goes on."""
     controls.touch()
+    begin()
+
+
+def begin(*, paused: bool = False) -> None:
+    """As `start`; what goes on with other settings makes room for a new run."""
     shown = job()
-    if shown is not None and live.mine(shown) and not shown.over:
+    if live.going(shown) and _now(shown) == controls.config():
+        if shown.state == jobs.PAUSED and not paused:
+            shown.resume()
+            shown.wait()
         return
-    launch(controls.config(), paused=paused, at_once=at_once)
+    relaunch(shown, controls.config(), paused=paused)
 
 
-def launch(config: Config, *, paused: bool = False, at_once: bool = False) -> bool:
-    """Submits a job and shows it; whether there is a new one."""
-    try:
-        seconds = None if at_once else live.SECONDS[controls.value("speed", PAGE["speed"])]
-        new = live.launch([config], seconds, paused=paused)
-    except jobs.Refused as refusal:
-        st.session_state["wrong"] = [str(refusal)]
-        return False
-    if new:
-        controls.words()["job"] = new.id
-    return new is not None
-
-
-def restart() -> None:
-    """Runs the same config again, from the same first weights."""
-    controls.touch()
-    if (shown := job()) is not None:
-        relaunch(shown, shown.configs[0])
-
-
-def relaunch(shown: jobs.Job | None, config: Config) -> None:
-    """Submits a job in the place of another; the second click of a double click leaves the new one alone."""
-    if launch(config) and live.mine(shown):
+def relaunch(shown: jobs.Job | None, config: Config, **more: Any) -> None:
+    """Submits a job in the place of another."""
+    if live.launch("job", [config], live.pace(), **more) and live.going(shown):
         shown.stop()
+
+
+def restart(job_id: str) -> None:
+    """Runs the config of a job again, from the same first weights.
+
+    The button of another job is another widget, so the second click of a double click means the same job.
+    """
+    controls.touch()
+    if (shown := job()) is not None and shown.id == job_id:
+        relaunch(shown, shown.configs[0])
 
 
 def step() -> None:
     """One update: of the paused run, or of a new one."""
     controls.touch()
-    shown = job()
-    if shown is None or shown.over or not live.mine(shown):
-        start(paused=True)
-        shown = job()
-    if shown is not None and live.mine(shown):
-        shown.step()
-        shown.wait()
-
-
-def command(name: str) -> None:
-    """Passes a command on to the job; a second click within a moment is the same click."""
-    controls.touch()
-    if live.mine(shown := job()) and not controls.again(name):
-        getattr(shown, name)()
-        shown.wait()
+    if not live.going(job()):
+        begin(paused=True)
+    live.command(jobs.Job.step, *filter(None, [job()]))
 
 
 def changed(word: str, value: object) -> None:
     """A hyperparameter was moved: a run that goes on follows it."""
     shown = job()
-    if (
-        live.mine(shown)
-        and not shown.over
-        and isinstance(shown.configs[0].optimizer.settings().get(word), Interval)
-    ):
+    if live.going(shown) and isinstance(shown.configs[0].optimizer.settings().get(word), Interval):
         shown.change(word, value)
 
 
-def take_preset() -> None:
+def take_preset(name: str) -> None:
     """Takes over all settings of the preset that was picked, and runs it."""
-    if (name := controls.heard("w_preset")) is None:
-        return
+    shown = job()
     controls.replace_words(PRESETS[name].config.to_query(), PAGE, ("axis", "speed"))
-    launch(PRESETS[name].config)
+    relaunch(shown, PRESETS[name].config)
 
 
 def presets(config: Config) -> None:
     """The menu of presets."""
-    controls.show("w_preset", _preset(config))
-    st.selectbox(
-        "Preset",
+    controls.pick(
+        "w_preset",
         list(PRESETS),
-        key="w_preset",
-        format_func=lambda name: PRESETS[name].title,
+        lambda name: PRESETS[name].title,
+        _preset(config),
+        take_preset,
         placeholder="Your own settings",
-        on_change=take_preset,
     )
 
 
@@ -131,66 +111,40 @@ def _preset(config: Config) -> str | None:
 def actions(config: Config) -> None:
     """What can be done: start and steer."""
     shown = job()
-    state = shown.state if live.mine(shown) else ""
-    going = state in (jobs.RUNNING, jobs.QUEUED)
+    going = live.going(shown)
+    paused = going and shown.state == jobs.PAUSED
+    resumes = paused and _now(shown) == config
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="actions"):
+        live.run_bar([shown] if going else [], start, "Resume" if resumes else "Start", width=110)
         st.button(
-            "Start",
-            icon=":material/play_arrow:",
-            type="primary",
-            key="start",
-            on_click=start,
-            disabled=going or state == jobs.PAUSED,
+            "Step",
+            icon=":material/skip_next:",
+            key="step",
+            on_click=step,
+            disabled=going and not paused,
+            help="One update",
         )
-        if state == jobs.PAUSED:
-            st.button("Resume", icon=":material/resume:", key="pause", on_click=command, args=("resume",))
-        else:
-            st.button(
-                "Pause",
-                icon=":material/pause:",
-                key="pause",
-                on_click=command,
-                args=("pause",),
-                disabled=not going,
-            )
-        st.button(
-            "Step", icon=":material/skip_next:", key="step", on_click=step, disabled=going, help="One update"
-        )
-        st.button(
-            "Stop",
-            icon=":material/stop:",
-            key="stop",
-            on_click=command,
-            args=("stop",),
-            disabled=not (going or state == jobs.PAUSED),
-        )
+        run = shown.id if shown else ""
         st.button(
             "Restart",
             icon=":material/replay:",
-            key="restart",
+            key=controls.key("restart", run),
             on_click=restart,
+            args=(run,),
             disabled=shown is None,
             help="The same run again, from the same first weights",
         )
-        controls.segments("speed", PAGE["speed"], str.capitalize, speed)
+        live.speeds("job")
         what_if(shown, {"this run": 0})
     left, right = st.columns(2)
     with left:
         rate = config.optimizer.settings()["learning_rate"]
-        controls.dial("learning_rate", rate, controls.log_grid(rate), changed)
+        controls.dial("learning_rate", rate, controls.grid(rate), changed)
     with right:
         word = momentum_word(config)
         if record := config.optimizer.settings().get(word):
-            controls.dial(
-                word, record, [m for m in controls.MOMENTA if record.low <= m <= record.high], changed
-            )
-
-
-def speed(word: str, name: str) -> None:
-    """The run that goes on takes the new speed at once."""
-    if live.mine(shown := job()):
-        seconds = live.SECONDS[name]
-        shown.set_pace(shown.steps / seconds if seconds else None)
+            stops = [m for m in controls.MOMENTA if record.low <= m <= record.high]
+            controls.dial(word, record, stops, changed)
 
 
 def panel() -> None:
@@ -201,18 +155,32 @@ def panel() -> None:
     config = _now(shown) if shown else None
     limit = verdict.ceiling(config) if training else None
     st.progress(_fraction(shown), text=_progress(shown, records))
-    said = verdict.verdict(config, records, limit) if config else "Press Start to train."
     with st.container(key="verdict"):
         words, offer = st.columns([5, 1], vertical_alignment="top")
-        words.markdown(f"{said} {shown.reason}" if shown else said)
+        words.markdown(say.plain(_said(shown, config, records, limit)))
         with offer:
             _offer(limit)
-    curves, learned = st.columns([3, 2])
+    curves, picture = st.columns([3, 2])
     with curves:
         st.vega_lite_chart(_curve(training), charts.loss_spec(_log()), key="loss", alt=ALT, height=HEIGHT)
-    with learned:
+    with picture:
         _picture(shown)
+    with st.container(key="notice"):
+        name = _preset(controls.config())
+        st.caption(f"**What to notice** {PRESETS[name].look}" if name else "")
     _numbers(shown, records)
+
+
+def _said(
+    shown: jobs.Job | None, config: Config | None, records: list[Record], limit: verdict.Ceiling | None
+) -> str:
+    """What the run shows, in words."""
+    if shown is None or config is None:
+        return live.GONE if live.gone("job") else "Press Start to train."
+    changed = _now(shown) != controls.config()
+    return " ".join(
+        filter(None, [live.CHANGED if changed else "", verdict.verdict(config, records, limit), shown.reason])
+    )
 
 
 def _now(shown: jobs.Job) -> Config:
@@ -234,8 +202,6 @@ def _progress(shown: jobs.Job | None, records: list[Record]) -> str:
     config = shown.configs[0]
     if shown.state == jobs.QUEUED and shown.position:
         return f"Number {shown.position} in the queue"
-    if shown.over and _now(shown) != controls.config():
-        return "These curves are of other settings than now: Start trains those of now."
     epoch = min(shown.done // config.steps_per_epoch + 1, config.epochs)
     where = f"epoch {epoch} of {config.epochs}, update {shown.done:,} of {config.steps:,}"
     if shown.state == jobs.RUNNING:
@@ -248,14 +214,27 @@ def _offer(limit: verdict.Ceiling | None) -> None:
     """A button that sets the largest safe rate."""
     text = f"Use {verdict.digits(limit.safe)}" if limit else "Safe rate"
     help_ = (
-        "Sets 0.7 times the largest learning rate that holds, and starts again."
+        "Sets the learning rate to 70 % of the largest stable rate, and starts again."
         if limit
         else "Known after a start."
     )
-    if st.button(text, key="safe", disabled=limit is None, help=help_, width="stretch") and limit:
-        controls.put("learning_rate", OPTIMIZERS["sgd"].settings()["learning_rate"], limit.safe)
+    st.button(
+        text,
+        key="safe",
+        on_click=use_rate,
+        args=(limit.safe if limit else 0.0,),
+        disabled=limit is None,
+        help=help_,
+        width="stretch",
+    )
+
+
+def use_rate(rate: float) -> None:
+    """Sets a learning rate and trains with it from the first weights."""
+    controls.touch()
+    before = controls.config()
+    if controls.put("learning_rate", LEARNING_RATE, rate) and controls.config() != before:
         relaunch(job(), controls.config())
-        st.rerun()
 
 
 def _curve(training: Any) -> pd.DataFrame:
@@ -266,18 +245,16 @@ def _curve(training: Any) -> pd.DataFrame:
 
 
 def _picture(shown: jobs.Job | None) -> None:
-    """What the run has learned; drawn anew when an epoch has ended, of a run at full speed once a second."""
+    """What the run has learned; drawn anew when an epoch has ended."""
     config = shown.configs[0] if shown else controls.config()
     kind = learned.kind(config)
     key = (shown.id, shown.done // config.steps_per_epoch, shown.over) if shown and shown.training else None
-    held, table, moment = st.session_state.get("picture", (None, None, 0.0))
-    now = time.monotonic()
-    fresh = held == key or (held and key and held[::2] == key[::2] and not shown.pace and now - moment < 1)
+    held, table = st.session_state.get("picture", (None, None))
     if key is None:
         table = None
-    elif not fresh:
+    elif held != key:
         table = learned.picture(shown.training).table
-        st.session_state["picture"] = (key, table, now)
+        st.session_state["picture"] = (key, table)
     spec, columns = _picture_spec(kind, config)
     frame = pd.DataFrame(columns=list(columns), dtype="float32") if table is None else table
     st.vega_lite_chart(frame, spec, key=f"learned-{kind}", height=HEIGHT, alt=learned.WORDS[kind])
@@ -318,7 +295,13 @@ def _numbers(shown: jobs.Job | None, records: list[Record]) -> None:
     ]
     if data and data.classes:
         figures.insert(
-            2, ("Right", metric, lambda v: f"{100 * v:.1f} %", "Share of rows whose class is right.")
+            2,
+            (
+                "Accuracy",
+                metric,
+                lambda v: f"{100 * v:.1f} %",
+                "Share of rows that are classified correctly.",
+            ),
         )
     else:
         spread = shown.training.problem(0).target_spread if shown and shown.training else 1.0
@@ -329,7 +312,7 @@ def _numbers(shown: jobs.Job | None, records: list[Record]) -> None:
         )
     for cell, (name, value, text, explained) in zip(st.columns(len(figures)), figures, strict=True):
         known = value is not None and math.isfinite(value)
-        cell.metric(name, text(value) if known else "–", help=explained or None)
+        cell.metric(say.plain(name), text(value) if known else "–", help=explained or None)
 
 
 def under(config: Config) -> None:
@@ -340,40 +323,36 @@ def under(config: Config) -> None:
         st.latex(config.optimizer.equation)
     with right, st.container(horizontal=True, horizontal_alignment="right"):
         controls.segments("axis", PAGE["axis"], str.capitalize)
-        name = _preset(config)
-    if name:
-        st.caption(f"**What to notice** {PRESETS[name].look}")
     step = config.optimizer.effective_step
     reach = (
-        f" Against a steady slope its step grows to {verdict.digits(step)}."
+        f" Against a constant gradient its step grows to {verdict.digits(step)} times the gradient."
         if step and momentum_word(config) in config.optimizer.settings()
         else ""
     )
     st.caption(f"**The rule** {(type(config.optimizer).__doc__ or '').splitlines()[0]}{reach}")
-    with st.expander("Data table", on_change="rerun", key="table") as table:
+    with st.expander("Data table", on_change=controls.touch, key="table") as table:
         if table.open and shown and shown.training:
             st.dataframe(pd.DataFrame(shown.training.records(0)), hide_index=True)
 
 
-def main() -> None:
+def draw() -> None:
     """The page."""
-    wrong = controls.read_link(PAGE)
+    controls.read_link(PAGE, OPENING.config.to_query(), lambda name: PRESETS[name].config.to_query())
     config = controls.config()
     if controls.words().pop("run", "false") == "true":
-        launch(config)
-    elif "job" not in controls.words() and not controls.opened_by_link():
-        launch(config, at_once=True)
+        live.launch("job", [config], live.pace())
+    elif not controls.words().get("job") and not controls.opened_by_link():
+        live.launch("job", [config], None)
     if (shown := job()) is not None:
         live.watch(shown)
     with st.sidebar:
         presets(config)
         problem(config, changed)
-    st.markdown("**Train** · what does this setting do?")
-    controls.complain(st.session_state.get("wrong", wrong))
+    frame.head("Train", "what does this setting do?", controls.start_link(PAGE, ("job",), _preset(config)))
     actions(config)
     live.follow(shown, panel)
     under(config)
     controls.write_link(PAGE)
 
 
-main()
+frame.guarded(draw)

@@ -2,48 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from core import charts, maps
 from core.config import Config
-
-ROOT = Path(__file__).parents[1]
+from tests import seen
+from tests.seen import progress, said, settled, widget
 
 
 def opened(**query: str) -> AppTest:
-    at = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    at.run()
-    for key, value in query.items():
-        at.query_params[key] = value
-    at.switch_page("pages/stability.py").run()
-    return at
+    return seen.opened("stability", **({"dataset": "boston"} | query))
 
 
 def table(at: AppTest, place: int = 0) -> pd.DataFrame:
-    proto = at.get("vega_lite_chart")[place].proto
-    data = proto.data.data if proto.data.data else proto.datasets[0].data.data
-    return pa.ipc.open_stream(data).read_pandas()
-
-
-def settled(at: AppTest, true: Callable[[], Any], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "It did not happen in time."
-        time.sleep(0.1)
-        at.run()
-
-
-def progress(at: AppTest) -> str:
-    return at.get("progress")[0].proto.text
+    return seen.drawn(seen.charts(at)[place])
 
 
 def test_the_map_is_drawn_before_any_training_and_is_the_prediction():
@@ -59,7 +34,7 @@ def test_the_map_is_drawn_before_any_training_and_is_the_prediction():
 
 def test_a_measured_map_fills_with_real_runs():
     at = opened(epochs="3")
-    at.segmented_control(key="w_cells").set_value("16").run()
+    widget(at, "w_cells").set_value("16").run()
     at.button(key="start").click().run()
     settled(at, lambda: progress(at).startswith("Finished"))
     assert progress(at) == "Finished · 256 of 256 runs"
@@ -73,17 +48,30 @@ def test_a_measured_map_fills_with_real_runs():
     assert np.allclose(cells["loss"], alone.loss.ravel(), rtol=1e-5, equal_nan=True)
 
 
-def test_scaling_changes_curvature_and_limits_together():
-    scaled = {m.label: m.value for m in opened().metric}
-    raw = {m.label: m.value for m in opened(scale="false").metric}
-    assert all(scaled[name] != raw[name] for name in scaled)
-    assert float(raw["Limit, momentum 0"]) < 1e-3 * float(scaled["Limit, momentum 0"])
+def limits(at: AppTest) -> list[float]:
+    """The largest stable rates that the page states, at momentum 0 and 0.9."""
+    (sentence,) = [m.value for m in at.markdown if "largest stable learning rate is" in m.value]
+    return [float(part) for part in sentence.split("**")[1:4:2]]
+
+
+def test_scaling_changes_the_limits_and_they_are_those_of_the_map() -> None:
+    scaled, raw = limits(opened()), limits(opened(scale="false"))
+    assert all(b < 1e-3 * a for a, b in zip(scaled, raw, strict=True))
+    config = maps.with_rule(Config(), 0.01, 0.9)
+    assert scaled == pytest.approx(maps.limits(config, np.array([0.0, 0.9])), rel=0.005)
+
+
+def test_an_opened_page_shows_the_diabetes_table_and_measures_nothing() -> None:
+    at = seen.opened("stability")
+    assert widget(at, "w_dataset").value == "diabetes"
+    assert progress(at) == "Predicted, before any training"
+    assert "map" not in seen.link_of(at)
 
 
 def test_a_recommendation_is_tried_by_runs_and_can_be_trained():
     at = opened()
     at.button(key="recommend").click().run()
-    settled(at, lambda: any("of 5 runs diverged" in m.value for m in at.markdown))
+    settled(at, lambda: "of 5 runs diverged" in said(at))
     assert not at.exception
     assert any(m.value.startswith("Learning rate **") for m in at.markdown)
     at.button(key="go_train").click().run()
@@ -137,12 +125,12 @@ def test_a_run_that_ends_worse_than_untrained_is_told_from_one_that_diverged():
 def test_train_opens_with_what_was_recommended():
     at = opened()
     at.button(key="recommend").click().run()
-    settled(at, lambda: any("of 5 runs diverged" in m.value for m in at.markdown))
+    settled(at, lambda: "of 5 runs diverged" in said(at))
     (found,) = [m.value for m in at.markdown if m.value.startswith("Learning rate **")]
     rate, momentum = (float(part) for part in found.split("**")[1:4:2])
     at.button(key="go_train").click().run()
-    assert at.number_input(key="w_learning_rate").value == rate
-    assert at.number_input(key="w_momentum").value == momentum
+    assert float(widget(at, "w_learning_rate").value) == rate
+    assert float(widget(at, "w_momentum").value) == momentum
 
 
 def test_the_recommendation_goes_to_a_search_around_it() -> None:
