@@ -369,6 +369,13 @@ def test_streamlit_does_not_collect_garbage_after_every_tick():
 MEASURED = charts.map_spec(True)
 
 
+def test_the_colour_bar_of_the_measured_map_is_logarithmic_and_labelled_in_losses():
+    (key,) = [key for key in parts(MEASURED, "legend") if key and "gradientLength" in key]
+    assert key["title"] == "loss at the end"
+    assert "format(pow(10, datum.value), " in key["labelExpr"]
+    assert "log(max(datum.loss, 1e-12)) / log(10)" in json.dumps(MEASURED)
+
+
 def test_a_run_of_a_map_that_diverged_is_a_cross_in_the_alarm_colour_not_a_dot():
     (layer,) = [layer for layer in MEASURED["layer"] if layer["mark"].get("type") == "point"]
     assert layer["mark"]["shape"] == "M-1,-1L1,1M1,-1L-1,1"

@@ -161,7 +161,7 @@ def test_of_learning_curves_only_those_that_go_on_are_dashed():
     (dashes,) = map(json.loads, ranges(charts.trial_curves_spec(), "strokeDash"))
     (names,) = {text.removesuffix("[datum.value]") for text in parts(charts.trial_curves_spec(), "labelExpr")}
     dashed = [name for name, (_, gap) in zip(json.loads(names), dashes, strict=True) if gap > 0]
-    assert dashed == ["running now"]
+    assert dashed == ["running"]
 
 
 def test_a_trial_that_diverged_ends_above_the_labels_and_inside_the_chart(blank):
@@ -195,10 +195,10 @@ def test_each_map_says_what_it_shows_and_takes_the_page_theme(kind):
     assert (
         title["text"]
         == {
-            "belief": "What the model believes",
-            "uncertainty": "How unsure it is",
+            "belief": "Surrogate: posterior mean",
+            "uncertainty": "Surrogate: standard deviation",
             "improvement": "Expected improvement",
-            "truth": "What is really there",
+            "truth": "True loss, measured",
         }[kind]
     )
     assert "color" not in title

@@ -327,5 +327,5 @@ def test_duplicate_columns_count_as_one_of_twice_the_curvature() -> None:
 def test_columns_too_large_for_any_rate_are_told_to_be_scaled(size: float) -> None:
     config = table(PLAIN * size / np.abs(PLAIN).max())
     assert axes(config, 4).shape == (4, 4)
-    with pytest.raises((maps.NoMap, NotATable), match="standardise the columns|must be scaled"):
+    with pytest.raises((maps.NoMap, NotATable), match=r"standardise the columns|must be scaled"):
         axes(config.but(scale=False), 4)

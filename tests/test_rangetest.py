@@ -168,5 +168,5 @@ def test_bad_values_are_told_what_would_be_good(given: dict[str, object], words:
 
 
 def test_columns_too_large_for_any_rate_are_told_to_be_scaled() -> None:
-    with pytest.raises((OutOfRange, NotATable), match="standardise the columns|must be scaled"):
+    with pytest.raises((OutOfRange, NotATable), match=r"standardise the columns|must be scaled"):
         range_configs(table(PLAIN * 1e12).but(scale=False))

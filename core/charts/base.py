@@ -101,6 +101,11 @@ def under_lane(column: str, title: str, **options: Any) -> alt.Y:
     return alt.Y(f"{column}:Q", title=title, scale=scale, **options)
 
 
+def loss_of_log(exponent: str) -> str:
+    """A Vega expression: the loss whose logarithm to base 10 the expression `exponent` is, in two digits."""
+    return f"format(pow(10, {exponent}), {exponent} < -4 ? '.1~e' : '.2~r')"
+
+
 def naming(names: tuple[str, ...]) -> str:
     """A Vega expression that turns an index into its name, whatever is in the name."""
     return f"{json.dumps(names)}[datum.value]"

@@ -23,6 +23,7 @@ from core.charts.base import (
     data_free,
     drawable,
     legend,
+    loss_of_log,
     naming,
 )
 
@@ -34,12 +35,12 @@ CARD_COLUMNS = ("batch", "plain", "momentum_step", "here")
 _MOMENTA = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 _HEIGHTS = (0.0, 0.30103, 0.69897, 1.0, 1.30103, 1.69897, 2.0)  # -log10(1 - momentum)
 _LINES = (
-    "limit",
+    "largest stable rate",
     "0.7 and 2 times it",
     "",
-    "full batch: heavy ball",
-    "full batch: SGD",
-    "full batch: Nesterov",
+    "full-batch limit: heavy ball",
+    "full-batch limit: SGD",
+    "full-batch limit: Nesterov",
 )
 _LINE_COLOURS = (LIGHT_INK, GREY, GREY, ORANGE, SLATE, GREEN)
 
@@ -83,7 +84,7 @@ def _cells(measured: bool) -> Any:
     words = {
         "step": "datum.momentum < 1 ? datum.rate / (1 - datum.momentum) : 0",
         "result": "datum.lost == 1 ? 'diverged' : isValid(datum.loss) ? format(datum.loss, '.3~g')"
-        " + (datum.lost == 2 ? ', worse than untrained' : '') : '–'",
+        " + (datum.lost == 2 ? ', above the initial loss' : '') : '–'",
         "shade": "datum.lost >= 1 ? null : log(max(datum.loss, 1e-12)) / log(10)"
         if measured
         else "datum.growth < 1 ? min(-log(10) / log(datum.growth), 1e6) : null",
@@ -92,9 +93,9 @@ def _cells(measured: bool) -> Any:
         alt.Tooltip("rate:Q", title="learning rate", format=".3~g"),
         alt.Tooltip("momentum:Q", format=".3~r"),
         alt.Tooltip("step:Q", title="effective step", format=".3~g"),
-        alt.Tooltip("growth:Q", title="growth of the error per step", format=".5~g"),
+        alt.Tooltip("growth:Q", title="growth of the error per update", format=".5~g"),
     ]
-    tooltip += [alt.Tooltip("result:N", title="last loss")] if measured else []
+    tooltip += [alt.Tooltip("result:N", title="loss at the end")] if measured else []
     return (
         alt.Chart()
         .transform_filter("isValid(datum.x1)")
@@ -114,8 +115,14 @@ def _cells(measured: bool) -> Any:
 
 
 def _shade(measured: bool) -> Any:
-    title = "log₁₀ of the last loss" if measured else "steps to a tenth of the error"
-    key = alt.Legend(title=title, orient="bottom", direction="horizontal", gradientLength=240)
+    title = "loss at the end" if measured else "updates to a tenth of the error"
+    key = alt.Legend(
+        title=title,
+        orient="bottom",
+        direction="horizontal",
+        gradientLength=240,
+        **({"labelExpr": f"isFinite(datum.value) ? {loss_of_log('datum.value')} : ''"} if measured else {}),
+    )
     if measured:
         bad = alt.when("datum.lost >= 1").then(alt.value(ALARM))
         scale = alt.Scale(scheme="viridis", reverse=True)
@@ -176,11 +183,13 @@ def card_spec() -> Spec:
     Columns (CARD_COLUMNS): `batch`, `plain`, `momentum_step`; `here`: the batch size that is set, in a row of
     its own.
     """
-    names = ("without momentum", "with the best")
+    names = ("without momentum", "with the best momentum")
     series: list[Any] = ["plain", "momentum_step"]
     scale = alt.Scale(type="log", nice=False)
     x = alt.X("batch:Q", title="batch size", scale=scale, axis=axis(grid=False))
-    y = alt.Y("step:Q", title="largest effective step", scale=alt.Scale(type="log"), axis=axis(tickCount=4))
+    y = alt.Y(
+        "step:Q", title="largest stable effective step", scale=alt.Scale(type="log"), axis=axis(tickCount=4)
+    )
     key = legend(f"{dict(zip(series, names, strict=True))}[datum.value]", "2")
     colour = alt.Color("series:N", scale=alt.Scale(domain=series, range=[SLATE, ORANGE]), legend=key)
     dash = alt.StrokeDash("series:N", scale=alt.Scale(domain=series, range=[[1, 0], [8, 3]]), legend=key)
@@ -223,7 +232,7 @@ def range_spec(momenta: tuple[float, ...]) -> Spec:
     colours = alt.Scale(domain=series, range=[look[0] for look in looks])
     dashes = alt.Scale(domain=series, range=[look[1] for look in looks])
     x = alt.X("rate:Q", title="learning rate", scale=alt.Scale(type="log", nice=False), axis=axis(grid=False))
-    y = alt.Y("loss:Q", title="last training loss", scale=alt.Scale(type="log"), axis=axis(tickCount=4))
+    y = alt.Y("loss:Q", title="final training loss", scale=alt.Scale(type="log"), axis=axis(tickCount=4))
     lines = (
         alt.Chart()
         .transform_fold(series, as_=["series", "loss"])
@@ -234,7 +243,10 @@ def range_spec(momenta: tuple[float, ...]) -> Spec:
             y=y,
             color=alt.Color("series:N", scale=colours, legend=key),
             strokeDash=alt.StrokeDash("series:N", scale=dashes, legend=key),
-            tooltip=[alt.Tooltip("rate:Q", format=".3~g"), alt.Tooltip("loss:Q", format=".3~g")],
+            tooltip=[
+                alt.Tooltip("rate:Q", title="learning rate", format=".3~g"),
+                alt.Tooltip("loss:Q", title="final training loss", format=".3~g"),
+            ],
         )
     )
     rules = [

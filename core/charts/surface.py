@@ -27,6 +27,7 @@ from core.charts.base import (
     legend,
     linear_scale,
     log_scale,
+    loss_of_log,
     naming,
     reading,
     under_lane,
@@ -43,16 +44,16 @@ SLICE_COLUMNS = ("x", "mean", "low", "high", "px", "py", "lost", "best")
 _MAP = 340  # pixels, with title and legends
 _STAR = "M0,-1.5L.4,-.5L1.4,-.45L.6,.2L.9,1.2L0,.6L-.9,1.2L-.6,.2L-1.4,-.45L-.4,-.5Z"
 _TITLES: dict[Kind, str] = {
-    "belief": "What the model believes",
-    "uncertainty": "How unsure it is",
+    "belief": "Surrogate: posterior mean",
+    "uncertainty": "Surrogate: standard deviation",
     "improvement": "Expected improvement",
-    "truth": "What is really there",
+    "truth": "True loss, measured",
 }
 _MARKS = (  # words, fill, edge, shape, size and width of the edge
-    ("tried", LIGHT_INK, DARK_INK, "circle", 34, 1),
+    ("completed", LIGHT_INK, DARK_INK, "circle", 34, 1),
     ("diverged", "transparent", ALARM, CROSS, 40, 2.2),
     ("best", ORANGE, DARK_INK, _STAR, 100, 1),
-    ("training", SKY, DARK_INK, "triangle-up", 60, 1),
+    ("running", SKY, DARK_INK, "triangle-up", 60, 1),
     ("next", "transparent", VERMILLION, "circle", 190, 2.6),
 )
 
@@ -114,7 +115,12 @@ def slice_spec(x: Parameter, y_title: str = "validation loss") -> Spec:
     told = alt.Chart().transform_filter(f"{drawable('py', True)} && datum.lost != 1")
     points = told.mark_point(filled=True, size=46, color=SLATE, opacity=0.9, tooltip=None)
     points = points.encode(x=_along(alt.X, "px", x), y=y("py"))
-    titles = {"natural": x[0], "mean": "believed loss", "low": "from", "high": "to"}
+    titles = {
+        "natural": x[0],
+        "mean": "posterior mean",
+        "low": "− 1 standard deviation",
+        "high": "+ 1 standard deviation",
+    }
     read = reading(along, "natural", [drawable("mean", True)], titles)
     lane = in_lane("px", _along(alt.X, "px", x), "datum.lost == 1 && isValid(datum.px)")
     chart = alt.layer(band, rule, word, line, points, *lane, read)
@@ -165,14 +171,14 @@ def _on_map(x: str, y: str) -> str:
 def _shade(kind: Kind) -> tuple[str, tuple[str, str], Any]:
     """What a cell's colour stands for, the words and expression of its tooltip, and the channel."""
     power = "pow(10, datum.value)"
-    loss = f"format({power}, datum.value < -4 ? '.1~e' : '.2~r')"
+    loss = loss_of_log("datum.value")
     ticks: dict[str, Any] = {"tickCount": 4}
     spread = f"'× ' + format({power}, '.3~r')"
     read = (title := "loss", f"format({power}, '.4~g')")
     scale: dict[str, Any] = {"reverse": True}
     shade, label = "datum.value", loss
     if kind == "uncertainty":
-        title, label, scale, read = "factor", spread, {}, ("unsure by a factor", spread)
+        title, label, scale, read = "factor", spread, {}, ("standard deviation, as a factor", spread)
     if kind == "improvement":
         shade = "isValid(datum.value) ? max(datum.value - datum.highest, -6) : null"
         label = f"{naming(('10⁻⁶', '10⁻⁴', '10⁻²', '1'))}".replace("datum.value", "datum.value / 2 + 3")

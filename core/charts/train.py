@@ -36,7 +36,7 @@ from core.charts.base import (
 # column: (words in the legend, colour, dash)
 _SERIES: dict[str, tuple[str, str, list[int]]] = {
     "raw": ("mini-batch", GREY + "66", [1, 0]),
-    "smooth": ("moving mean", GREY, [1, 0]),
+    "smooth": ("moving average", GREY, [1, 0]),
     "train": ("training", BLUE, [1, 0]),
     "valid": ("validation", VERMILLION, [5, 4]),
 }

@@ -51,21 +51,21 @@ _DOTS = "M-1.5,-.15H-.9V.15H-1.5ZM-.3,-.15H.3V.15H-.3ZM.9,-.15H1.5V.15H.9Z"
 _LINE: dict[str, Any] = {"strokeWidth": 2.4, "strokeCap": "round", "strokeJoin": "round"}
 
 _HISTORY = (  # words, colour and shape of the kinds of trials, then of the lines
-    ("start", GREY, "triangle-up"),
-    ("asked by the sampler", BLUE, "circle"),
-    ("added by hand", PURPLE, "diamond"),
-    ("taken over", BROWN, "square"),
+    ("initial design", GREY, "triangle-up"),
+    ("suggested", BLUE, "circle"),
+    ("added manually", PURPLE, "diamond"),
+    ("earlier search", BROWN, "square"),
     ("best so far", ORANGE, _BAR),
     ("random search", SLATE, _DASHES),
     ("grid search", GREEN, _DOTS),
 )
 _CURVES = (  # words, colour, dash and width of the looks
-    ("ended", GREY, [1, 0], 1),
+    ("completed", GREY, [1, 0], 1),
     ("best so far", ORANGE, [1, 0], 3),
-    ("running now", SKY, [5, 3], 1.8),
-    ("chosen", GREEN, [1, 0], 2.2),
+    ("running", SKY, [5, 3], 1.8),
+    ("selected", GREEN, [1, 0], 2.2),
 )
-_STATES = (("done", BLUE), ("running", SKY), ("failed", VERMILLION))
+_STATES = (("completed", BLUE), ("running", SKY), ("failed", VERMILLION))
 _SECONDS = "seconds since the search began"
 
 
@@ -102,7 +102,7 @@ def history_spec(rivals: bool = False, y_title: str = "validation loss") -> Spec
     points = points.encode(x=x, y=y("loss", axis=y_axis(True)), **_kinds(rivals))
     others = [steps("random_best", SLATE, strokeWidth=1.5, strokeDash=[6, 4])] if rivals else []
     others += [steps("grid_best", GREEN, strokeWidth=1.5, strokeDash=[2, 3])] if rivals else []
-    layers = [bars, *_level("baseline", "predicting the mean", y, GREY, 1.2), *others]
+    layers = [bars, *_level("baseline", "constant prediction", y, GREY, 1.2), *others]
     layers += [steps("best", ORANGE, **_LINE), points, *in_lane("trial", x, "datum.lost == 1")]
     chart = alt.layer(until("trial", "trial"), *layers, _picked(x))
     return data_free(chart.properties(height=BIG))
@@ -133,7 +133,7 @@ def _picked(x: alt.X) -> Any:
         "origin": f"{naming(tuple(row[0] for row in _HISTORY[:4]))} || '–'".replace("value", "kind"),
     }
     tooltip = [alt.Tooltip("trial:Q", format="d"), alt.Tooltip("result:N", title="loss")]
-    tooltip += [alt.Tooltip("setting:N"), alt.Tooltip("origin:N", title="came as")]
+    tooltip += [alt.Tooltip("setting:N"), alt.Tooltip("origin:N", title="origin")]
     shown = alt.when(chosen).then(alt.value(0.9)).when(near).then(alt.value(0.4)).otherwise(alt.value(0))
     return (
         alt.Chart(name="trials")
@@ -218,10 +218,10 @@ def importance_spec(names: tuple[str, ...]) -> Spec:
     scale = alt.Scale(domain=[0, 1], nice=False)
 
     def x(column: str) -> alt.X:
-        title = "share of the variation"
+        title = "total Sobol index"
         return alt.X(f"{column}:Q", title=title, scale=scale, axis=axis(format=".0%", tickCount=5))
 
-    words = {"share": "share", "low": "from", "high": "to"}
+    words = {"share": "total Sobol index", "low": "− 1 standard deviation", "high": "+ 1 standard deviation"}
     tooltip = [alt.Tooltip(f"{column}:Q", title=title, format=".0%") for column, title in words.items()]
     base = alt.Chart().transform_filter(drawable("share", False))
     bars = base.mark_bar(color=BLUE, height={"band": 0.6}, cornerRadiusEnd=2, opacity=0.4)
@@ -267,8 +267,8 @@ def chance_spec(y_title: str = "validation loss") -> Spec:
         dx=alt.expr(f"{left} ? -5 : 5"),
         tooltip=None,
     ).encode(y=alt.value(8), **place)
-    level = _level("bayes", "found by the Bayesian search", y, ORANGE, 2, dy=9)
-    titles = {"k": "random trials", "expected": "expected best", "low": "from", "high": "to"}
+    level = _level("bayes", "best of this search", y, ORANGE, 2, dy=9)
+    titles = {"k": "random trials", "expected": "expected best loss", "low": "95 % band, from", "high": "to"}
     chart = alt.layer(band, rule, word, line, *level, reading(x, "k", [drawable("expected", True)], titles))
     return data_free(chart.properties(height=240))
 
