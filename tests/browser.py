@@ -10,8 +10,10 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
+from typing import IO
 
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, Playwright
 
@@ -64,12 +66,45 @@ def launched(playwright: Playwright) -> Browser:
 
 
 @contextmanager
-def app(**environment: str) -> Iterator[str]:
+def app(root: Path = ROOT, **environment: str) -> Iterator[str]:
     """A fresh server of the app on a free loopback port; gives its address, without a slash at the end.
 
     Args:
+        root: The checkout whose app is served.
         environment: Variables of its environment, such as MOMENTUM_LAB_GRACE.
     """
+    with apps(1, root, **environment) as (address,):
+        yield address
+
+
+@contextmanager
+def apps(count: int, root: Path = ROOT, **environment: str) -> Iterator[list[str]]:
+    """As `app`, but several servers that start at the same time, each a process of its own."""
+    with ExitStack() as stack:
+        started = [stack.enter_context(_server(root, environment)) for _ in range(count)]
+        for address, server, log in started:
+            _await(f"{address}/_stcore/health", server, log)
+        yield [address for address, _, _ in started]
+
+
+@contextmanager
+def busy(count: int) -> Iterator[None]:
+    """Other processes that want the processor; they end with the block, or with whoever began them."""
+    loop = f"import os\nwhile os.getppid() == {os.getpid()}:\n    sum(range(10**6))"
+    others = [subprocess.Popen([sys.executable, "-c", loop]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+
+
+@contextmanager
+def _server(
+    root: Path, environment: dict[str, str]
+) -> Iterator[tuple[str, subprocess.Popen[bytes], IO[bytes]]]:
+    """The address of a server that has been started but may not answer yet; the server; what it logs."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -83,25 +118,25 @@ def app(**environment: str) -> Iterator[str]:
         "none",
     ]
     env = {**os.environ, **environment}
-    server = subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    try:
-        _await(f"http://127.0.0.1:{port}/_stcore/health", server)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
+    with TemporaryFile() as log:  # a pipe that nobody reads would hold up a server that has much to say
+        server = subprocess.Popen(command, cwd=root, env=env, stdout=subprocess.DEVNULL, stderr=log)
         try:
-            server.wait(10)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        server.stderr.close()
+            yield f"http://127.0.0.1:{port}", server, log
+        finally:
+            server.terminate()
+            try:
+                server.wait(10)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
 
 
-def _await(address: str, server: subprocess.Popen[bytes], seconds: float = 60.0) -> None:
+def _await(address: str, server: subprocess.Popen[bytes], log: IO[bytes], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if server.poll() is not None:
-            raise RuntimeError(f"The app did not start: {server.stderr.read().decode()[-500:]}")
+            log.seek(0)
+            raise RuntimeError(f"The app did not start: {log.read().decode()[-500:]}")
         try:
             with urllib.request.urlopen(address, timeout=1):
                 return
@@ -151,9 +186,23 @@ class Visitor:
         )
         self.page.evaluate("document.fonts.ready.then(() => true)")
 
+    def widget(self, name: str) -> Locator:
+        """What stands around a widget, whichever time it has been made."""
+        return self.page.locator(f':is(.st-key-{name}, [class*="st-key-{name}--"])').first
+
+    def field(self, name: str) -> Locator:
+        """The field or the handle of a widget."""
+        return self.widget(name).locator("input").first
+
     def button(self, key: str) -> Locator:
         """A button by its key."""
-        return self.page.locator(f".st-key-{key} button").first
+        return self.widget(key).locator("button").first
+
+    def typed(self, name: str, text: str) -> None:
+        """Types a text into a field and presses Enter."""
+        field = self.field(name)
+        field.fill(text)
+        field.press("Enter")
 
     def progress(self) -> str:
         """The line at the progress bar."""
