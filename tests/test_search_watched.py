@@ -1,6 +1,9 @@
 """A shared search as a page sees it: what workers do is seen, commands reach them, nothing is lost."""
 
+import socket
 import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +13,11 @@ import pytest
 from optuna.trial import TrialState
 
 from core.config import Config
+from core.jobs import RUNNING, Job, Limits, Manager
 from core.registry import OutOfRange
 from core.search import BadPlan, Plan
 from core.search import trials as kept
-from core.search.shared import create_or_open, open_study, settle, work
+from core.search.shared import create_or_open, listed, open_study, settle, work
 from core.search.study import Search
 from core.search.watched import share, watched
 from core.store import BadStorage, open_storage, storage_of
@@ -62,6 +66,98 @@ def test_a_shared_search_has_all_trials_and_workers_go_on_where_it_was(url: str)
     assert found.table()["machine"].ne("").all()
     assert found.look.workers["trials"].tolist() == [8]  # this very process did them all
     assert set(found.curves()) == set(range(8))
+
+
+@pytest.fixture
+def going() -> Iterator[Job]:
+    """A search that goes on in the background; its first trials have ended."""
+    manager = Manager(Limits(slots=1))
+    found = Search(Plan(BOSTON.but(epochs=60), trials=400, seeds=2))
+    job = manager.submit([BOSTON], training=found, updates=1)
+    until(lambda: found.ended >= 4)
+    yield job
+    manager.close()
+
+
+def until(true: Callable[[], object], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "It did not happen in time."
+        time.sleep(0.002)
+
+
+def goes_on(job: Job) -> None:
+    """Passes when a job is running and makes more updates."""
+    done = job.training.done
+    until(lambda: job.training.done > done)
+    assert job.state == RUNNING
+
+
+@pytest.mark.parametrize(
+    ("where", "sentence"),
+    [
+        ("postgresql://lab:secret@127.0.0.1:{port}/lab", "does not answer"),
+        ("sqlite:///{folder}", "cannot be opened: it is a folder"),
+        ("sqlite:///{folder}/none/lab.db", "There is no folder"),
+        ("nonsense", "The address of the database must be like"),
+    ],
+)
+def test_a_search_that_cannot_be_shared_goes_on_and_one_sentence_says_why(
+    going: Job, tmp_path: Path, where: str, sentence: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    with pytest.raises(BadStorage, match=sentence) as caught:
+        share(going.training, where.format(port=port, folder=tmp_path))
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+    goes_on(going)
+
+
+def test_a_search_whose_name_is_taken_goes_on(going: Job, url: str) -> None:
+    share(half(), url, "mine")
+    with pytest.raises(BadPlan, match="There is a study named 'mine' already"):
+        share(going.training, url, "mine")
+    goes_on(going)
+
+
+def test_a_search_goes_on_while_it_is_shared_and_nothing_that_it_had_is_missing(going: Job, url: str) -> None:
+    before = going.training.study.get_trials()
+    found = share(going.training, url, "mine")
+    goes_on(going)
+    there = found.study.get_trials()
+    done = [t for t in before if t.state == TrialState.COMPLETE]
+    assert len(done) >= 4
+    known = {(tuple(t.params.items()), t.value) for t in there if t.state == TrialState.COMPLETE}
+    assert {(tuple(t.params.items()), t.value) for t in done} <= known
+    assert {t.state for t in there} <= {TrialState.COMPLETE, TrialState.WAITING}
+    assert len(there) >= len(before)
+
+
+def test_a_database_that_is_lost_while_a_search_is_shared_is_a_sentence_and_nothing_half_done_stays(
+    going: Job, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*given: object) -> None:
+        raise optuna.exceptions.StorageInternalError("the server closed the connection")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kept, "copy_marks", lost)
+        with pytest.raises(BadStorage):
+            share(going.training, url, "mine")
+    goes_on(going)
+    assert listed(url) == []
+    assert share(going.training, url, "mine").name == "mine"
+
+
+def test_a_study_that_is_not_there_is_said_in_one_short_sentence(url: str) -> None:
+    with pytest.raises(BadPlan, match=r"^There is no study named 'gone'; there is none at all\.$"):
+        watched(url, "gone")
+    share(half(), url, "mine")
+    with pytest.raises(BadPlan, match=r"^There is no study named 'gone'; there is mine\.$"):
+        watched(url, "gone")
+    with pytest.raises(BadPlan) as caught:
+        watched(url, "x" * 10_000)
+    assert len(str(caught.value)) < 300
 
 
 def test_a_study_is_opened_by_its_name_and_made_longer(url: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +16,12 @@ from core.search import trials as kept
 from core.search.presence import WAITING, WORKING, workers
 from core.search.shared import open_study, watch
 from core.search.study import Search
-from core.store import open_storage
+from core.store import in_words, open_storage
 
 if TYPE_CHECKING:
     from core.history import Record
 
-SILENT = "No worker has come yet: run the command above on any machine that reaches the database."
+SILENT = "No worker is connected yet: run the command above on any machine that reaches the database."
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,24 +143,40 @@ class Watched(Search):
 def share(found: Search, url: str, name: str = "") -> Watched:
     """Puts a search into a database, with all its trials, so that workers can go on with it.
 
+    Nothing is done to the search itself, which may be going on: once this has returned, all that it had is in
+    the database, and it can be stopped. What is raised leaves it as it was, and nothing of it there.
+
     Args:
-        found: Must not be going on.
+        found: A search of this process. A trial that it is training now is trained anew by the workers.
         url: Of the database.
         name: Of the study there; one is made up when it is empty.
 
     Raises:
         BadPlan: The name is taken, or the data is a table of one's own.
-        BadStorage: The database does not answer.
+        BadStorage: The database does not answer, or does not any more.
     """
     storage = open_storage(url)
     name = name or f"{found.plan.config.dataset.name}-{secrets.token_hex(3)}"
-    study = kept.create(replace(found.plan, trials=found.target), storage, name, queue=False)
-    whole = [t for t in found.study.get_trials() if t.state != TrialState.RUNNING]
+    with in_words(storage):
+        study = kept.create(replace(found.plan, trials=found.target), storage, name, queue=False)
+        try:
+            _copy(found, study)
+            return Watched(open_study(storage, name))
+        except Exception:
+            with suppress(Exception):  # a database that was lost cannot be tidied up
+                optuna.delete_study(study_name=name, storage=storage)
+            raise
+
+
+def _copy(found: Search, study: optuna.Study) -> None:
+    """Writes what a search has at one moment, its trials and marks, into an empty study of its plan."""
+    now = optuna.create_study(sampler=optuna.samplers.RandomSampler())
+    now.add_trials(found.study.get_trials())
+    whole = [t for t in now.get_trials() if t.state != TrialState.RUNNING]
     study.add_trials(whole)
     numbers = {t.number: number for number, t in enumerate(whole)}
-    numbers |= kept.queue_again(found.study, study, found.plan, found.plan.space, (TrialState.RUNNING,))
+    numbers |= kept.queue_again(now, study, found.plan, found.plan.space, (TrialState.RUNNING,))
     kept.copy_marks(found.study, study, numbers)
-    return Watched(open_study(storage, name))
 
 
 def watched(url: str, name: str) -> Watched:
