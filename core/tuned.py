@@ -86,7 +86,7 @@ class Tuned:
     def place(self, run: int) -> tuple[Stack, int]:
         """The stack and seat of a run of the comparison."""
         if self.training is None:
-            raise ValueError("The comparison has not begun: its rivals are still being tuned.")
+            raise ValueError("The comparison has not begun: its optimizers are still being tuned.")
         return self.training.place(run)
 
     def _search(self, rules: Sequence[Sequence[Optimizer]]) -> Training:

@@ -174,8 +174,8 @@ def test_when_all_trials_diverge_the_search_says_so_and_has_no_best(lost: Search
     assert np.isfinite(frame["score"]).all()
     assert lost.checks == ()
     said = verdict(lost.plan, frame, lost.checks)
-    assert said == "All 6 settings tried so far diverged on some seed. Search smaller learning rates."
-    with pytest.raises(BadPlan, match="no trial has ended without diverging"):
+    assert said == "All 6 trials so far diverged on some seed. Search smaller learning rates."
+    with pytest.raises(BadPlan, match="no trial has completed without diverging"):
         _ = lost.best
 
 
@@ -225,9 +225,9 @@ def test_a_setting_added_by_hand_is_tried_next_and_teaches_the_model() -> None:
 def test_a_setting_outside_of_the_ranges_is_refused_and_nothing_is_queued() -> None:
     found = Search(Plan(BOSTON, trials=6, seeds=2))
     before = len(found.table())
-    with pytest.raises(BadPlan, match=r"momentum must be in \[0, 0.99\], the range searched, got 0.999"):
+    with pytest.raises(BadPlan, match=r"momentum must be in \[0, 0.99\], the search range, got 0.999"):
         found.enqueue({"learning_rate": 0.01, "batch_size": 17, "momentum": 0.999})
-    with pytest.raises(BadPlan, match=r"batch size must be in \[1, 100\], the range searched, got nothing"):
+    with pytest.raises(BadPlan, match=r"batch size must be in \[1, 100\], the search range, got nothing"):
         found.enqueue({"learning_rate": 0.01, "momentum": 0.5})
     assert len(found.table()) == before
 
@@ -824,7 +824,7 @@ def test_what_the_page_had_moved_into_the_ranges_is_not_said_to_be_what_it_had()
     assert {kind for kind, _ in rest} == {"start"}
     ends = {"learning_rate": 0.1, "batch_size": 1, "momentum": 0.99}
     assert starts(Plan(BOSTON.but(**ends)))[0] == ("default", ends)
-    assert kept.KINDS["nearest"] == "nearest to what the page had"
+    assert kept.KINDS["nearest"] == "nearest to page settings"
 
 
 def test_what_was_nearest_in_the_old_ranges_is_not_said_to_be_so_in_wider_ones() -> None:

@@ -87,16 +87,22 @@ def test_ranks_are_of_settings_that_held_each_once_and_by_belief_where_there_is_
     [
         (
             {"learning_rate": 1e-4},
-            ["The learning rate is at the low end of its range (0.0001): widen it downwards."],
+            ["The learning rate is at the lower bound of its range (0.0001): extend the range downwards."],
         ),
         (
             {"learning_rate": 0.0999},
-            ["The learning rate is at the high end of its range (0.1): widen it upwards."],
+            ["The learning rate is at the upper bound of its range (0.1): extend the range upwards."],
         ),
         ({"momentum": 0.0}, []),  # there is nothing below 0
         ({"batch_size": 1}, []),
-        ({"momentum": 0.99}, ["The momentum is at the high end of its range (0.99): widen it upwards."]),
-        ({"batch_size": 100}, ["The batch size is at the high end of its range (100): widen it upwards."]),
+        (
+            {"momentum": 0.99},
+            ["The momentum is at the upper bound of its range (0.99): extend the range upwards."],
+        ),
+        (
+            {"batch_size": 100},
+            ["The batch size is at the upper bound of its range (100): extend the range upwards."],
+        ),
         ({}, []),
     ],
 )
@@ -202,10 +208,12 @@ def test_the_sentence_says_whether_the_search_helped_here() -> None:
         "Lost": None,
     }
     said = helped(best, others, PLAN)
-    assert "Random search ended higher: its loss is 25.9% above" in said
-    assert "Grid search ended lower: its loss is 20.6% below" in said
-    assert "Same search did as well" in said
-    assert "Lost search found no setting that holds" in said
+    interval = r"95 % interval \+2\d\.\d % to \+2\d\.\d %\."
+    told = rf"Random search ended higher: loss \+25\.9 % relative to this search, {interval}"
+    assert re.search(told, said)
+    assert "Grid search ended lower: loss -20.6 % relative to this search, 95 % interval -2" in said
+    assert re.search(r"Same search is tied: loss .0\.0 % .*, 95 % interval -\d\.\d % to \+\d\.\d %\.", said)
+    assert "Lost search found no setting that did not diverge." in said
 
 
 def test_the_verdict_names_the_setting_its_loss_on_fresh_seeds_and_ties(found: Search) -> None:
@@ -220,41 +228,49 @@ def test_the_verdict_names_the_setting_its_loss_on_fresh_seeds_and_ties(found: S
         f"Take trial {found.checks[0].number + 1}: "
         f"learning rate **{row['learning_rate']:.4g}**, batch size **{row['batch_size']:.4g}**"
     )
-    assert f"momentum **{row['momentum']:.4g}**. On 8 fresh seeds its loss is" in said
+    fresh = digits(found.checks[0].loss(exact=False).mean)
+    assert f"momentum **{row['momentum']:.4g}**. Loss {fresh} on 8 fresh seeds, 95 % interval " in said
     one, two = check(found.checks[0].number, 0.1, 0.2), check(3, 0.1, 0.2)
-    alike = "Trial 4 did as well, within one standard error on the same seeds."
+    alike = "Trial 4 is tied with it: within one standard error of the paired difference."
     assert alike in verdict(PLAN, frame, (one, two))
     three = check(8, 0.1, 0.2)
-    alike = "Trials 4 and 9 did as well, within one standard error on the same seeds."
+    alike = "Trials 4 and 9 are tied with it: within one standard error of the paired difference."
     assert alike in verdict(PLAN, frame, (one, two, three))
     worse = check(3, 0.2, 0.3)
-    better = "On the same seeds it is better than the next best, trial 4, by more than one standard error."
+    better = (
+        "It is better than the runner-up, trial 4, by more than one standard error of the paired difference."
+    )
     assert better in verdict(PLAN, frame, (one, worse))
-    assert verdict(PLAN, frame.iloc[:0], None) == "The first settings are being tried."
+    assert verdict(PLAN, frame.iloc[:0], None) == "No trial has completed yet."
 
 
 def test_more_than_half_diverged_asks_for_a_smaller_space(found: Search) -> None:
     frame = found.table()
     frame.loc[:7, "state"] = "diverged"
     one = check(int(frame.loc[11, "number"]), 0.1, 0.2)
-    assert "8 of 12 settings diverged: a smaller space would waste fewer." in verdict(PLAN, frame, (one,))
+    assert "8 of 12 trials diverged: a smaller search space would waste fewer." in verdict(
+        PLAN, frame, (one,)
+    )
 
 
 def test_why_a_point_was_asked_is_what_the_model_expected_of_it(found: Search) -> None:
     frame = found.table()
-    assert why(frame.iloc[0], PLAN) == "Trial 1 is what the page had set."
+    assert why(frame.iloc[0], PLAN) == "Trial 1 has the settings of the page."
     row = frame[frame["kind"] == "model"].iloc[0]
     said = why(row, PLAN)
     assert f"{10 ** row['mean']:.3g}" in said
     assert f"{10 ** row['best']:.3g}" in said
     drawn_at_random = frame.iloc[0].copy()
     drawn_at_random["kind"] = "model"
-    assert why(drawn_at_random, replace(PLAN, sampler="random")) == "Trial 1 was drawn by Random."
+    assert (
+        why(drawn_at_random, replace(PLAN, sampler="random"))
+        == "Trial 1 was suggested by the sampler (Random)."
+    )
 
 
 def test_why_of_a_setting_that_was_moved_into_the_ranges_or_drawn_at_random_says_so() -> None:
     row = pd.Series({"number": 0, "kind": "nearest", "mean": np.nan, "deviation": np.nan, "best": np.nan})
-    assert why(row, PLAN) == "Trial 1 is the nearest in the ranges to what the page had set."
+    assert why(row, PLAN) == "Trial 1 has the settings in the ranges that are nearest to those of the page."
     row["kind"] = "random"
     assert why(row, PLAN) == "Trial 1 was drawn at random."
 
@@ -439,7 +455,7 @@ def test_an_end_beyond_which_no_value_is_allowed_asks_for_no_wider_range() -> No
 def test_smaller_learning_rates_are_advised_only_where_they_are_searched(found: Search) -> None:
     frame = found.table().assign(state="diverged")
     still = Plan(BOSTON, Space(batch_size=(1, 100), momentum=(0, 0.99)))
-    assert verdict(still, frame, ()) == "All 12 settings tried so far diverged on some seed."
+    assert verdict(still, frame, ()) == "All 12 trials so far diverged on some seed."
 
 
 def test_the_verdict_warns_of_fresh_seeds_that_diverged_and_of_an_edge(found: Search) -> None:
@@ -448,14 +464,16 @@ def test_the_verdict_warns_of_fresh_seeds_that_diverged_and_of_an_edge(found: Se
     frame.loc[11, "learning_rate"] = 0.1
     broken = Check(number, np.zeros(4), np.array([1.0, np.nan, 1.2, np.nan]))
     said = verdict(PLAN, frame, (broken,))
-    assert "2 of these seeds diverged, so it is too close to the limit." in said
-    assert "The learning rate is at the high end of its range (0.1): widen it upwards." in said
+    assert re.search(r"Loss [\d.]+ on 2 fresh seeds, 95 % interval", said)
+    assert "2 of 4 fresh seeds diverged: the setting is too close to the stability limit." in said
+    assert "The learning rate is at the upper bound of its range (0.1): extend the range upwards." in said
     assert "too close" not in verdict(PLAN, frame, (check(number, 0.1, 0.2),))
 
 
 def figures(said: str) -> list[float]:
     """Mean, low and high end of the loss on fresh seeds, and the loss that the search had seen."""
-    pattern = r"its loss is ([\d.]+) \[([\d.]+), ([\d.]+)\]; the search itself had seen ([\d.,]*\d)[.,]"
+    fresh = r"Loss ([\d.]+) on \d+ fresh seeds, 95 % interval ([\d.]+) to ([\d.]+)"
+    pattern = fresh + r"; the search had seen ([\d.,]*\d)[.,]"
     told = re.search(pattern, said)
     assert told is not None
     return [float(text.replace(",", "")) for text in told.groups()]
@@ -501,8 +519,8 @@ def test_a_setting_of_which_no_fresh_seed_held_has_no_loss_on_them(found: Search
     frame = found.table()
     lost = Check(int(frame.loc[11, "number"]), np.full(8, 2.0), np.full(8, np.nan))
     said = verdict(PLAN, frame, (lost,))
-    assert ". No fresh seed held; the search itself had seen" in said
-    assert "8 of these seeds diverged, so it is too close to the limit." in said
+    assert ". No loss on fresh seeds; the search had seen" in said
+    assert "8 of 8 fresh seeds diverged: the setting is too close to the stability limit." in said
     assert "nan" not in said
 
 
@@ -523,7 +541,7 @@ def test_while_it_goes_on_the_best_so_far_is_the_one_of_the_picture(found: Searc
     assert line == pytest.approx(10 ** (lowest - 0.1))
 
 
-LUCK = ", lower since the best of many is partly lucky."
+LUCK = ", lower because the best of many trials is partly luck."
 
 
 @pytest.mark.parametrize(
@@ -543,8 +561,8 @@ def test_a_loss_that_is_higher_on_fresh_seeds_is_explained_and_no_other(
     frame.at[11, "scores"], frame.at[11, "losses"] = np.full(3, np.log10(0.5)), np.full(3, 0.5)
     one = Check(int(frame.loc[11, "number"]), np.full(8, np.log10(fresh)), np.full(8, fresh))
     said = verdict(PLAN, frame.iloc[12 - trials :], (one,))
-    assert f"the search itself had seen 0.5{LUCK if told else '.'}" in said
-    assert ("lucky" in said) is told
+    assert f"the search had seen 0.5{LUCK if told else '.'}" in said
+    assert ("luck" in said) is told
 
 
 def test_what_the_verdict_says_calls_numbers_as_the_page_does_not_as_links_do(found: Search) -> None:
@@ -552,8 +570,8 @@ def test_what_the_verdict_says_calls_numbers_as_the_page_does_not_as_links_do(fo
     space = Space(learning_rate=(1e-4, 0.1), weight_decay=(1e-6, 0.1))
     plan = replace(PLAN, space=space)
     said = verdict(plan, frame, (check(int(frame.loc[11, "number"]), 0.1, 0.2),))
-    assert ", weight decay **0.1**. On 2 fresh seeds" in said
-    assert "The weight decay is at the high end of its range (0.1): widen it upwards." in said
+    assert re.search(r", weight decay \*\*0\.1\*\*\. Loss [\d.]+ on 2 fresh seeds", said)
+    assert "The weight decay is at the upper bound of its range (0.1): extend the range upwards." in said
     assert "_" not in said
 
 
@@ -566,12 +584,14 @@ def test_just_half_diverged_is_no_reason_to_shrink_the_space(found: Search) -> N
 def test_a_point_is_asked_for_a_lower_loss_or_because_the_model_is_unsure() -> None:
     row = pd.Series({"number": 6, "kind": "model", "mean": 1.0, "deviation": 1.0, "best": 2.0})
     assert why(row, PLAN) == (
-        "Trial 7 was asked for its expected improvement: the model expected "
-        "a loss lower than the best that it believes in (10, between 1 and 100, against 100)."
+        "Trial 7 was suggested for its expected improvement: posterior mean 10, one standard deviation 1 to "
+        "100, below the best posterior mean of a known setting (100)."
     )
     row["mean"] = 3.0
-    doubt = "nothing better on average, but is unsure there (1,000, between 100 and 10,000, against 100)."
-    assert why(row, PLAN).endswith(doubt)
+    assert why(row, PLAN).endswith(
+        "posterior mean 1,000, one standard deviation 100 to 10,000, not below the best posterior mean of a "
+        "known setting (100), so its standard deviation made it worth a trial."
+    )
 
 
 def test_the_interval_of_the_expected_best_holds_95_in_100() -> None:
@@ -589,7 +609,10 @@ def test_other_searches_are_compared_seed_by_seed_and_in_the_loss_where_that_was
     higher = {"Random": check(1, *(best.scores + 0.1 + np.tile([0.01, -0.01], 4)))}
     assert "ended higher" in helped(best, higher, PLAN), "seeds differ far more than settings do"
     exact = replace(PLAN, exact=True)
-    assert helped(best, higher, exact) == "Random search ended higher: its loss is 0.1 above this search's."
+    said = helped(best, higher, exact)
+    assert said.startswith(
+        "Random search ended higher: loss +0.1 relative to this search, 95 % interval +0.09"
+    )
     assert belief.losses(np.array([0.5, 2.0]), exact).tolist() == [0.5, 2.0]
 
 

@@ -127,7 +127,7 @@ def test_every_number_of_every_rule_can_be_searched(name: str) -> None:
 
 def test_a_number_that_the_rule_does_not_have_is_refused_with_those_that_it_has() -> None:
     with pytest.raises(
-        BadSpace, match=r"momentum cannot be searched with SGD; what can: learning_rate, batch"
+        BadSpace, match=r"momentum cannot be searched with SGD; these can: learning_rate, batch"
     ):
         Space(momentum=(0, 0.9)).of(SGD)
     with pytest.raises(BadSpace, match="colour cannot be searched"):
@@ -140,7 +140,7 @@ def test_a_number_that_the_rule_does_not_have_is_refused_with_those_that_it_has(
         Space(learning_rate=(1,))  # type: ignore[arg-type]
     with pytest.raises(BadSpace, match="learning rate stands twice"):
         Space(usual_range("learning_rate"), learning_rate=(1e-3, 1))
-    with pytest.raises(BadSpace, match="At most 6 numbers"):
+    with pytest.raises(BadSpace, match="At most 6 parameters"):
         Space(*(usual_range(word) for word in list(USUAL)[:7]))
 
 
@@ -188,7 +188,7 @@ def test_the_exact_tutorial_has_linear_scales_one_seed_and_one_setting_at_a_time
 
 
 def test_what_to_look_at_in_adam_s_search_is_called_as_its_controls_are() -> None:
-    assert "Adam's learning rate, batch size and averaging β₁;" in SEARCHES["moons-adam"].look
+    assert "Adam's learning rate, batch size and β₁:" in SEARCHES["moons-adam"].look
 
 
 @pytest.mark.parametrize("name", SEARCHES)

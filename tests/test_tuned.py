@@ -310,14 +310,14 @@ def test_before_the_comparison_begins_it_has_no_runs() -> None:
     search = Tuned(compared(SMALL))
     assert (search.chosen, search.training, search.configs, search.tried) == ((), None, [], 0)
     assert search.active
-    with pytest.raises(ValueError, match="has not begun: its rivals are still being tuned"):
+    with pytest.raises(ValueError, match="has not begun: its optimizers are still being tuned"):
         search.place(0)
 
 
 def test_a_seed_that_leaves_no_room_for_the_search_is_refused_when_the_comparison_is_made() -> None:
     last = 1_000_000_000 - APART - SEEDS + 1
     sentence = (
-        "seed must be at most 999,998,998 so that every rival can be tuned on seeds of its own, "
+        "seed must be at most 999,998,998 so that the optimizers can be tuned on other seeds, "
         "got 999,998,999."
     )
     with pytest.raises(NoComparison, match=f"^{sentence}$"):

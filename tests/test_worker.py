@@ -108,7 +108,7 @@ def test_a_search_that_somebody_stops_says_how_far_it_came(
     url: str, storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("core.search.shared.work", lambda study: 0)
-    with pytest.raises(BadPlan, match="The study was stopped: 0 of 12 trials have ended"):
+    with pytest.raises(BadPlan, match="The study was stopped: 0 of 12 trials have completed"):
         finish(QUICK, url, "a")
 
 
@@ -148,7 +148,7 @@ def test_two_who_make_the_same_study_at_once_get_the_same(url: str) -> None:
 )
 def test_a_study_of_something_else_is_not_gone_on_with(storage: Storage, other: Plan, differs: str) -> None:
     create_or_open(QUICK, storage, "a")
-    with pytest.raises(BadPlan, match=f"The study 'a' has another {differs}: take another name"):
+    with pytest.raises(BadPlan, match=f"The study 'a' has another {differs}: choose another name"):
         create_or_open(other, storage, "a")
 
 
@@ -166,7 +166,7 @@ def test_a_study_that_is_there_keeps_the_seed_of_its_sampler(storage: Storage) -
 
 def test_another_sampler_than_that_of_the_study_is_refused_by_search(url: str) -> None:
     search(QUICK.config, QUICK.space, trials=1, seeds=1, sampler="grid", storage=url, name="a")
-    with pytest.raises(BadPlan, match="The study 'a' has another sampler: take another name"):
+    with pytest.raises(BadPlan, match="The study 'a' has another sampler: choose another name"):
         search(QUICK.config, QUICK.space, trials=1, seeds=1, sampler="bayesian", storage=url, name="a")
 
 

@@ -116,12 +116,13 @@ def _cells(measured: bool) -> Any:
 
 def _shade(measured: bool) -> Any:
     title = "loss at the end" if measured else "updates to a tenth of the error"
+    label: dict[str, Any] = {"labelExpr": f"isFinite(datum.value) ? {loss_of_log('datum.value')} : ''"}
     key = alt.Legend(
         title=title,
         orient="bottom",
         direction="horizontal",
         gradientLength=240,
-        **({"labelExpr": f"isFinite(datum.value) ? {loss_of_log('datum.value')} : ''"} if measured else {}),
+        **(label if measured else {}),
     )
     if measured:
         bad = alt.when("datum.lost >= 1").then(alt.value(ALARM))

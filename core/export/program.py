@@ -82,7 +82,7 @@ def _constants(config: Config) -> str:
             f"EPOCHS = {config.epochs}",
             f"SEED = {config.seed}",
             f"ROWS = {config.dataset.rows}",
-            *when(config.valid_rows, f"VALID_ROWS = {config.valid_rows}  # kept aside to judge the model on"),
+            *when(config.valid_rows, f"VALID_ROWS = {config.valid_rows}  # the validation split"),
             *moves.lengths(config),
             _limit(config),
         ]

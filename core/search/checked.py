@@ -76,7 +76,7 @@ def _plan(attrs: Mapping[str, Any]) -> Plan:
         BadPlan: There is none, or one that cannot be; see `core.search.plan.from_text`.
     """
     if (text := attrs.get("plan")) == "":
-        raise BadPlan("This study is of a table of one's own, which is not in the file: it cannot go on.")
+        raise BadPlan("This study is of an uploaded table, which is not in the file: it cannot be resumed.")
     if not isinstance(text, str) or len(text) > PLAN:
         raise BadPlan(_NO_PLAN.format("none" if text is None else brief(text)))
     try:
@@ -97,14 +97,14 @@ def _trial(held: FrozenTrial, plan: Plan) -> FrozenTrial:
     """A trial with what is known of trials, and nothing else."""
     name, state = f"Trial {held.number + 1}", held.state
     if state == TrialState.PRUNED:
-        raise BadPlan(f"{name} must have ended, failed or be queued, got a pruned one.")
+        raise BadPlan(f"{name} must be completed, failed or pending, got a pruned one.")
     params = _setting(held.params, plan, name)
     fixed = _setting(held.system_attrs.get(_FIXED, {}), plan, name)
     words = plan.space.distributions()
     if state == TrialState.COMPLETE and len(params) < len(words):
         raise BadPlan(f"{name} must have {', '.join(words)}, got {', '.join(params) or 'none of them'}.")
     if state == TrialState.WAITING and not (params or fixed):
-        raise BadPlan(f"{name} is queued and must have a setting, got none.")
+        raise BadPlan(f"{name} is pending and must have a setting, got none.")
     score = _score(held, plan, name) if state == TrialState.COMPLETE else None
     new = optuna.trial.create_trial(
         state=state,
@@ -137,7 +137,7 @@ def _within(value: Any, distribution: Any, what: str) -> float:
     low, high = distribution.low, distribution.high
     near = 1e-9 * max(abs(low), abs(high))
     if not (_is_number(value) and low - near <= value <= high + near):
-        raise _bad(what, f"a number in [{low:g}, {high:g}], the range searched", value)
+        raise _bad(what, f"a number in [{low:g}, {high:g}], the search range", value)
     if isinstance(distribution, FloatDistribution):
         return min(max(float(value), low), high)
     if value != int(value):

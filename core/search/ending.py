@@ -26,12 +26,12 @@ EDGE = 0.03  # of a range: nearer to its end counts as on it
 RATIO = 1.5  # of an end on a linear scale, for a number that is usually searched in ratios: the same
 RESAMPLES = 400
 ORIGINS = {
-    "default": "is what the page had set",
-    "nearest": "is the nearest in the ranges to what the page had set",
-    "start": "is one of the settings that are spread over the space first",
+    "default": "has the settings of the page",
+    "nearest": "has the settings in the ranges that are nearest to those of the page",
+    "start": "is a point of the space-filling design",
     "random": "was drawn at random",
-    "hand": "was added by hand",
-    "before": "was taken over from the search in the old ranges",
+    "hand": "was added manually",
+    "before": "was taken over from the search in the earlier ranges",
 }
 
 
@@ -109,9 +109,9 @@ def edges(plan: Plan, values: Mapping[str, float]) -> list[str]:
     """A sentence for each number of a setting that lies on an end of its range and could go further."""
     said = []
     for r, low in _ends(plan, values):
-        end, way = ("low", "downwards") if low else ("high", "upwards")
+        end, way = ("lower", "downwards") if low else ("upper", "upwards")
         name, at = spoken(r.word), digits(r.low if low else r.high)
-        said.append(f"The {name} is at the {end} end of its range ({at}): widen it {way}.")
+        said.append(f"The {name} is at the {end} bound of its range ({at}): extend the range {way}.")
     return said
 
 
@@ -161,11 +161,11 @@ def verdict(plan: Plan, frame: pd.DataFrame, checks: Sequence[Check] | None) -> 
     """
     ended = int(frame["score"].notna().sum())
     if not ended:
-        return "The first settings are being tried."
+        return "No trial has completed yet."
     held = frame[frame["state"] == FINISHED]
     if not len(held):
         lower = " Search smaller learning rates." if "learning_rate" in plan.space.words else ""
-        return f"All {ended} settings tried so far diverged on some seed.{lower}"
+        return f"All {ended} trials so far diverged on some seed.{lower}"
     if checks is None:
         best = held.iloc[int(held["score"].to_numpy().argmin())]
         loss = float(losses(np.asarray(best["score"]), plan))
@@ -176,7 +176,8 @@ def verdict(plan: Plan, frame: pd.DataFrame, checks: Sequence[Check] | None) -> 
     told = _fresh_and_seen(plan, first, setting, several=len(held) > 1)
     parts = [f"Take trial {first.number + 1}: {_setting(plan, setting)}. {told}"]
     if first.diverged:
-        parts.append(f"{first.diverged} of these seeds diverged, so it is too close to the limit.")
+        lost = f"{first.diverged} of {len(first.losses)} fresh seeds diverged"
+        parts.append(f"{lost}: the setting is too close to the stability limit.")
     return " ".join([*parts, _certainty(checks), *edges(plan, values), *_notes(frame)])
 
 
@@ -189,10 +190,10 @@ def _fresh_and_seen(plan: Plan, first: Check, setting: pd.Series, several: bool)
     seen = Check(first.number, setting["scores"], setting["losses"]).loss(plan.exact)
     now, then = digits(fresh.mean), digits(seen.mean)
     lucky = several and seen.mean < fresh.mean and then != now
-    reason = ", lower since the best of many is partly lucky" if lucky else ""
-    count = len(first.losses)
-    told = f"On {count} fresh seeds its loss is {_interval(fresh)}" if fresh.n else "No fresh seed held"
-    return f"{told}; the search itself had seen {then}{reason}."
+    reason = ", lower because the best of many trials is partly luck" if lucky else ""
+    seeds = f"{fresh.n} fresh seed{'s' * (fresh.n != 1)}"
+    told = f"Loss {now} on {seeds}{_interval(fresh)}" if fresh.n else "No loss on fresh seeds"
+    return f"{told}; the search had seen {then}{reason}."
 
 
 def _certainty(checks: Sequence[Check]) -> str:
@@ -200,11 +201,12 @@ def _certainty(checks: Sequence[Check]) -> str:
     if len(checks) == 1:
         return ""
     if not equal:
-        following = f"the next best, trial {checks[1].number + 1},"
-        return f"On the same seeds it is better than {following} by more than one standard error."
+        following = f"the runner-up, trial {checks[1].number + 1},"
+        return f"It is better than {following} by more than one standard error of the paired difference."
     names = " and ".join(str(n + 1) for n in equal)
     trials = "Trials" if len(equal) > 1 else "Trial"
-    return f"{trials} {names} did as well, within one standard error on the same seeds."
+    tied = f"{'are' if len(equal) > 1 else 'is'} tied with it"
+    return f"{trials} {names} {tied}: within one standard error of the paired difference."
 
 
 def _notes(frame: pd.DataFrame) -> list[str]:
@@ -216,7 +218,7 @@ def _notes(frame: pd.DataFrame) -> list[str]:
     ended = frame["score"].notna().sum()
     lost = (frame["state"] == "diverged").sum()
     if ended and lost > ended / 2:
-        return [f"{lost} of {ended} settings diverged: a smaller space would waste fewer."]
+        return [f"{lost} of {ended} trials diverged: a smaller search space would waste fewer."]
     return []
 
 
@@ -226,34 +228,35 @@ def _setting(plan: Plan, row: Mapping[str, float] | pd.Series) -> str:
 
 def _interval(value: Estimate) -> str:
     if not np.isfinite(value.low):
-        return digits(value.mean)
-    return f"{digits(value.mean)} [{digits(value.low)}, {digits(value.high)}]"
+        return ""
+    return f", 95 % interval {digits(value.low)} to {digits(value.high)}"
 
 
 def why(row: pd.Series, plan: Plan) -> str:
     """Why a trial was asked, in a sentence; for one that nobody asked for, where it came from."""
     name = f"Trial {row['number'] + 1}"
     if not np.isfinite(row["mean"]):
-        return f"{name} {ORIGINS.get(row['kind'], 'was drawn by ' + SAMPLERS[plan.sampler])}."
+        return (
+            f"{name} {ORIGINS.get(row['kind'], f'was suggested by the sampler ({SAMPLERS[plan.sampler]})')}."
+        )
     expected = _expectation(row["mean"], row["deviation"], row["best"], plan)
-    return f"{name} was asked for its expected improvement: the model expected {expected}."
+    return f"{name} was suggested for its expected improvement: {expected}."
 
 
 def why_next(values: Mapping[str, float], reason: Reason, plan: Plan) -> str:
-    """What the search would try next, and why."""
+    """What the search would suggest next, and why."""
     expected = _expectation(reason.mean, reason.deviation, reason.best, plan)
-    return f"Next it would try {_setting(plan, values)}: the model expects {expected}."
+    return f"The next suggestion is {_setting(plan, values)}: {expected}."
 
 
 def _expectation(mean: float, deviation: float, best: float, plan: Plan) -> str:
     ends = losses(np.array([mean, mean - deviation, mean + deviation, best]), plan)
     middle, low, high, known = (digits(float(v)) for v in ends)
-    aim = (
-        "a loss lower than the best that it believes in"
-        if mean < best
-        else "nothing better on average, but is unsure there"
+    against = (
+        f"{'below' if mean < best else 'not below'} the best posterior mean of a known setting ({known})"
     )
-    return f"{aim} ({middle}, between {low} and {high}, against {known})"
+    doubt = "" if mean < best else ", so its standard deviation made it worth a trial"
+    return f"posterior mean {middle}, one standard deviation {low} to {high}, {against}{doubt}"
 
 
 def expected_best(scores: NDArray[np.float64], most: int | None = None) -> pd.DataFrame:
@@ -297,14 +300,17 @@ def helped(best: Check, others: dict[str, Check | None], plan: Plan) -> str:
     said = []
     for title, other in others.items():
         if other is None:
-            said.append(f"{title} search found no setting that holds.")
+            said.append(f"{title} search found no setting that did not diverge.")
             continue
         apart = estimate(other.scores - best.scores)
-        size = digits(abs(apart.mean)) if plan.exact else f"{abs(10**apart.mean - 1):.1%}"
-        if apart.low <= 0 <= apart.high:
-            said.append(f"{title} search did as well: its loss differs by {size}, within the noise.")
-        elif apart.mean > 0:
-            said.append(f"{title} search ended higher: its loss is {size} above this search's.")
-        else:
-            said.append(f"{title} search ended lower: its loss is {size} below this search's.")
+        mean, low, high = (_apart(float(v), plan) for v in apart[:3])
+        tied = apart.low <= 0 <= apart.high
+        ended = "is tied" if tied else f"ended {'higher' if apart.mean > 0 else 'lower'}"
+        numbers = f"loss {mean} relative to this search, 95 % interval {low} to {high}"
+        said.append(f"{title} search {ended}: {numbers}.")
     return " ".join(said)
+
+
+def _apart(score: float, plan: Plan) -> str:
+    """A difference of scores with its sign: of losses, or of their logarithms as a change in percent."""
+    return f"{score:+.3g}" if plan.exact else f"{100 * (10**score - 1):+.1f} %"

@@ -251,6 +251,8 @@ def from_text(text: str) -> Plan:
     """
     try:
         words = json.loads(text)
+        if not all(isinstance(text, str) for text in words["config"].values()):
+            raise TypeError("its settings must be texts.")
         config = Config.from_query(words["config"])
         space = Ranges().parse("space", words["space"])
         names = ("trials", "seeds", "batch", "sampler", "seed", "exact")

@@ -22,6 +22,7 @@ import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from core.registry import short
 from core.search import trials as kept
 from core.search.plan import BadPlan, Plan, to_text
 from core.search.presence import (
@@ -104,7 +105,7 @@ def _extended(plan: Plan, study: optuna.Study) -> optuna.Study:
     differ = [word for word, mine, theirs in _compared(plan, there) if mine != theirs]
     if differ:
         raise BadPlan(
-            f"The study {study.study_name!r} has another {' and '.join(differ)}: take another name."
+            f"The study {study.study_name!r} has another {' and '.join(differ)}: choose another name."
         )
     if plan.trials > kept.target(study):
         kept.set_target(study, plan.trials)  # first: others who look on now see that it is done
@@ -145,7 +146,9 @@ def open_study(storage: Storage, name: str) -> optuna.Study:
     with in_words(storage):
         if name not in (known := studies(storage)):
             near = get_close_matches(name, known, n=3) or known[:3]
-            raise BadPlan(f"There is no study named {name!r}; there is {', '.join(near) or 'none at all'}.")
+            raise BadPlan(
+                f"There is no study named {short(name)!r}; there is {', '.join(near) or 'none at all'}."
+            )
         return _opened(storage, name)
 
 
@@ -178,7 +181,7 @@ def finish(plan: Plan, url: str, name: str | None = None) -> optuna.Study:
     work(study)
     ended, wanted = kept.complete(study), kept.target(study)
     if ended < wanted:
-        raise BadPlan(f"The study was stopped: {ended} of {wanted} trials have ended.")
+        raise BadPlan(f"The study was stopped: {ended} of {wanted} trials have completed.")
     return study
 
 

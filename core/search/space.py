@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.config import Config
 from core.labels import spoken
-from core.registry import Interval
+from core.registry import Interval, short
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -66,12 +66,12 @@ class Range:
     def __post_init__(self) -> None:
         name = spoken(self.word)
         if self.scale not in SCALES:
-            raise BadSpace(f"{name}: the scale must be {', '.join(SCALES)}, got {self.scale!r}.")
+            raise BadSpace(f"{name}: the scale must be {', '.join(SCALES)}, got {short(self.scale)!r}.")
         ends = f"got {self.low:g} to {self.high:g}"
         if not (math.isfinite(self.low) and math.isfinite(self.high)):
             raise BadSpace(f"{name}: the ends of its range must be numbers, {ends}.")
         if self.low == self.high:
-            raise BadSpace(f"{name}: its range is empty, {ends}: take two ends, or do not search it.")
+            raise BadSpace(f"{name}: its range is empty, {ends}: give two bounds, or do not search it.")
         if self.low > self.high:
             raise BadSpace(f"{name}: its range must go from the smaller to the larger, {ends}.")
         if self.scale == "log" and self.low <= 0:
@@ -185,7 +185,7 @@ class Space:
         given = (*ranges, *(usual_range(word, *_ends(word, ends)) for word, ends in bounds.items()))
         words = [r.word for r in given]
         if len(given) > MOST:
-            raise BadSpace(f"At most {MOST} numbers can be searched at once, got {len(given)}.")
+            raise BadSpace(f"At most {MOST} parameters can be searched at once, got {len(given)}.")
         for word in words:
             if words.count(word) > 1:
                 raise BadSpace(f"{spoken(word)} stands twice in the space.")
@@ -211,7 +211,7 @@ class Space:
             if r.word not in known:
                 raise BadSpace(
                     f"{r.word} cannot be searched with {config.optimizer.title}; "
-                    f"what can: {', '.join(known)}."
+                    f"these can: {', '.join(known)}."
                 )
             for end in (r.low, r.high):
                 try:
@@ -283,7 +283,7 @@ def usual_range(word: str, low: float | None = None, high: float | None = None) 
         BadSpace: The number is not known.
     """
     if word not in USUAL:
-        raise BadSpace(f"{word} cannot be searched; what can, with the rule that has it: {', '.join(USUAL)}.")
+        raise BadSpace(f"{short(word)} cannot be searched; the parameters are {', '.join(USUAL)}.")
     known = USUAL[word]
     return Range(word, known.low if low is None else low, known.high if high is None else high, known.scale)
 
@@ -293,7 +293,7 @@ def _ends(word: str, ends: Any) -> tuple[float, float]:
         low, high = (float(end) for end in ends)
     except (TypeError, ValueError):
         raise BadSpace(
-            f"{spoken(word)}: its range must be two numbers, such as (0.001, 0.1), got {ends!r}."
+            f"{spoken(word)}: its range must be two numbers, such as (0.001, 0.1), got {short(repr(ends))}."
         ) from None
     return low, high
 
@@ -303,7 +303,7 @@ class Ranges:
     """The setting that names a space in a link: learning_rate:0.0001:0.1,momentum:0:0.99."""
 
     default: Space = Space()
-    help: str = "Which numbers are searched, and between which ends."
+    help: str = "The parameters that are searched, each with its range."
 
     def parse(self, name: str, text: str) -> Space:
         return Space(*(_range(part) for part in text.split(",") if part))
@@ -318,7 +318,7 @@ class Ranges:
 def _range(text: str) -> Range:
     word, *ends = text.split(":")
     if len(ends) not in (2, 3):
-        raise BadSpace(f"space must be of ranges such as learning_rate:0.0001:0.1, got {text[:80]!r}.")
+        raise BadSpace(f"space must be of ranges such as learning_rate:0.0001:0.1, got {short(text)!r}.")
     r = usual_range(word, *_ends(word, ends[:2]))
     return replace(r, scale=ends[2]) if len(ends) == 3 else r
 

@@ -155,7 +155,7 @@ class Search:
             self.checks[0].number if self.checks else next(iter(best_trials(self.table(), self.plan)), None)
         )
         if number is None:
-            raise BadPlan("There is no best setting: no trial has ended without diverging.")
+            raise BadPlan("There is no best setting: no trial has completed without diverging.")
         return self.config(number)
 
     def table(self) -> pd.DataFrame:

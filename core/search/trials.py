@@ -17,6 +17,7 @@ import pandas as pd
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from core.labels import spoken
+from core.registry import short
 from core.search.objective import Outcome
 from core.search.plan import BadPlan, Plan, from_text, sobol, starts, to_text
 from core.search.sampler import BayesianSampler, Reason, make_sampler
@@ -27,15 +28,22 @@ if TYPE_CHECKING:
 
 
 KINDS = {
-    "default": "what the page had",
-    "nearest": "nearest to what the page had",
-    "start": "spread evenly",
-    "model": "asked by the sampler",
+    "default": "page settings",
+    "nearest": "nearest to page settings",
+    "start": "space-filling design",
+    "model": "suggested by the sampler",
     "random": "drawn at random",
-    "hand": "added by hand",
-    "before": "taken over",
+    "hand": "added manually",
+    "before": "earlier search",
 }
 QUEUED, RUNNING, FINISHED, DIVERGED, FAILED = "queued", "running", "finished", "diverged", "failed"
+STATES = {
+    QUEUED: "pending",
+    RUNNING: "running",
+    FINISHED: "completed",
+    DIVERGED: "diverged",
+    FAILED: "failed",
+}
 DROPPED = "dropped"  # marks a trial that was asked for by mistake and never trained
 PLAN = "plan"  # the attribute that all studies of this app have, and no others
 _TARGET, _STOP, _MARKS = "target", "stop", "marks"
@@ -55,7 +63,7 @@ def create(
     try:
         study = optuna.create_study(storage=storage, study_name=name, sampler=sampler_of(plan))
     except optuna.exceptions.DuplicatedStudyError:
-        raise BadPlan(f"There is a study named {name!r} already: take another name.") from None
+        raise BadPlan(f"There is a study named {short(str(name))!r} already: choose another name.") from None
     set_target(study, plan.trials)
     for kind, values in starts(plan) if queue else []:
         enqueue(study, plan, values, kind)
@@ -153,7 +161,7 @@ def fits(plan: Plan, values: Mapping[str, float]) -> None:
         if r.word not in values or not r.holds(values[r.word]):
             given = "nothing" if r.word not in values else f"{values[r.word]:g}"
             raise BadPlan(
-                f"{spoken(r.word)} must be in [{r.low:g}, {r.high:g}], the range searched, got {given}."
+                f"{spoken(r.word)} must be in [{r.low:g}, {r.high:g}], the search range, got {given}."
             )
 
 
