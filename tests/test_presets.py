@@ -53,7 +53,7 @@ def test_the_sgd_tutorial_as_written_is_lost_in_its_first_epoch_and_told_why() -
     times = config.learning_rate / limit.learning_rate
     assert 300 < times < 1000  # the full-batch ceiling is 2 / (2 E[x²]) ≈ 0.0003; small batches lower it
     text = verdict.why_lost(config, limit)
-    assert f"{verdict.digits(times)} times too large" in text
+    assert f"{verdict.digits(times)} times the largest stable rate for this data" in text
 
 
 @pytest.mark.parametrize(("name", "share"), [("sgd-scaled", 0.2), ("sgd-small", 0.5)])
