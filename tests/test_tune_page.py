@@ -197,7 +197,7 @@ def test_an_end_typed_into_a_row_that_was_just_unticked_changes_nothing() -> Non
 
 def test_when_all_trials_diverge_the_page_says_so() -> None:
     at = finished(space="learning_rate:100:1000")
-    assert "All 6 settings tried so far diverged on some seed. Search smaller learning rates." in said(at)
+    assert "All 6 trials so far diverged on some seed. Search smaller learning rates." in said(at)
     assert set(table(at)["lost"].dropna()) == {1.0}
     for view in VIEWS:
         pick(at, view)
@@ -262,7 +262,7 @@ def test_other_ends_after_a_search_take_its_results_over() -> None:
 
 def test_a_best_setting_on_an_end_is_searched_beyond_in_one_click() -> None:
     at = finished(space="learning_rate:0.00001:0.0001", seeds="2")
-    assert "at the high end of its range (0.0001): widen it upwards" in said(at)
+    assert "at the upper bound of its range (0.0001): extend the range upwards" in said(at)
     old = job(at).training
     at.button(key="wider").click().run()
     settled(at, lambda: progress(at).startswith("Finished") and job(at).training is not old)
@@ -785,7 +785,7 @@ def test_the_caption_of_the_maps_is_of_the_trial_that_was_picked() -> None:
     assert "Next it would try" in said(at)
     at.session_state["trial"] = 0
     at.run()
-    assert "Trial 1 is what the page had set." in said(at)
+    assert "Trial 1 has the settings of the page." in said(at)
 
 
 def test_a_link_with_a_number_that_the_rule_does_not_have_searches_the_others() -> None:

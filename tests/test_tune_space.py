@@ -72,7 +72,7 @@ def test_the_ends_are_headed_from_and_to_above_the_first_row() -> None:
         (
             {"optimizer": "adam"},
             "Logarithmic scale: learning rate, batch size. "
-            "Logarithm of 1 - value, finer near 1: averaging β₁.",
+            "Logarithm of 1 - value, finer near 1: β₁.",
         ),
         (
             {"space": "learning_rate:0.001:0.1,dampening:0:0.5"},
