@@ -103,8 +103,10 @@ def write_link(page: dict[str, Setting]) -> None:
     now = config().to_query() | {
         key: words()[key] for key in page if words().get(key, usual[key]) != usual[key]
     }
-    st.session_state["written"], st.session_state["read"] = now, None
-    if st.query_params.to_dict() != now:
+    state = st.session_state
+    known = now in (state.get("written"), state.get("read")) and st.query_params.to_dict() == now
+    state["written"], state["read"] = now, None
+    if not known:
         st.query_params.from_dict(now)
 
 
@@ -171,15 +173,19 @@ def key(name: str, shown: Any) -> str:
 
 
 def hand(name: str, at: str, changed: Callable[[Any], None]) -> Callable[[], None]:
-    """The callback of the widget that has the key `at`: passes on what a hand has set it to."""
+    """The callback of the widget that has the key `at`: passes on what a hand has set it to.
+
+    A browser also reports what a widget shows that has just gone, or that it shows what it was made with;
+    neither is a hand.
+    """
 
     def take() -> None:
         touch()
-        said = st.session_state.get(at)
         made = st.session_state.setdefault("made", {})
-        if _key(name, made.get(name, (0, None))[0]) == at:
-            made[name] = made[name][0], said
-        if said is not None:  # None is said by a widget that is gone with its page
+        turn, last = made.get(name, (0, None))
+        said = st.session_state.get(at)
+        if _key(name, turn) == at and said is not None and said != last:
+            made[name] = turn, said
             changed(said)
 
     return take

@@ -105,11 +105,18 @@ def test_the_moving_mean_of_a_constant_is_that_constant(steps: int) -> None:
     np.testing.assert_allclose(drawn(table, "smooth")["smooth"], 0.7, rtol=1e-6)
 
 
-def test_the_moving_mean_is_that_of_one_epoch() -> None:
+def test_the_moving_mean_is_centred_and_as_wide_as_an_epoch() -> None:
     losses = noise(250)
     points = drawn(curve(history_of(losses), 0, EPOCH, 25), "smooth")
     for place, mean in zip(range(250), points["smooth"], strict=True):
-        assert mean == pytest.approx(losses[max(0, place + 1 - EPOCH) : place + 1].mean(), rel=1e-5)
+        half = min(EPOCH // 2, place, 249 - place)
+        assert mean == pytest.approx(losses[place - half : place + half + 1].mean(), rel=1e-5)
+
+
+def test_the_moving_mean_does_not_lag_behind_a_fall_in_a_short_run() -> None:
+    falling = np.linspace(3.0, 0.0, 3 * EPOCH, dtype=np.float32)
+    points = drawn(curve(history_of(falling), 0, EPOCH, 3), "smooth")
+    np.testing.assert_allclose(points["smooth"], falling[: len(points)], atol=1e-5)
 
 
 def test_the_epochs_planned_are_there_from_the_first_moment_on() -> None:
