@@ -283,7 +283,7 @@ def test_a_recommendation_of_which_some_multiple_cannot_be_set_is_refused_before
     with pytest.raises(OutOfRange) as caught:
         checks(BOSTON, Recommendation(bad, 0.5, 9.0, 1.0, 1.0, ""))
     assert str(caught.value) == (
-        "learning_rate must be in [8e-08, 3.33e+03] so that 0.125 to 3 times as much can be tried, "
+        "learning_rate must be in [8e-08, 3.33e+03] so that 0.125 to 3 times as much can be tested, "
         f"got {bad:.3g}: standardise the columns."
     )
 

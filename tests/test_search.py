@@ -1063,8 +1063,7 @@ def test_a_config_whose_check_would_have_no_seeds_is_refused_when_the_plan_is_ma
     last = 1_000_000_000 - APART - FRESH + 1
     config = replace(BOSTON, epochs=1, seed=last)
     sentence = (
-        "seed must be at most 999,994,993 so that the best can be tried again on fresh seeds, "
-        "got 999,994,994."
+        "seed must be at most 999,994,993 so that the best can be evaluated on fresh seeds, got 999,994,994."
     )
     with pytest.raises(OutOfRange, match=f"^{sentence}$"):
         Plan(replace(config, seed=last + 1))

@@ -782,7 +782,7 @@ def test_a_click_on_a_map_is_tried_with_the_other_numbers_as_in_the_best_one() -
 
 def test_the_caption_of_the_maps_is_of_the_trial_that_was_picked() -> None:
     at = finished()
-    assert "Next it would try" in said(at)
+    assert "The next suggestion is" in said(at)
     at.session_state["trial"] = 0
     at.run()
     assert "Trial 1 has the settings of the page." in said(at)

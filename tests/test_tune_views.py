@@ -505,10 +505,10 @@ def test_while_a_setting_is_queued_it_is_what_comes_next_on_the_maps_and_in_word
     search = ended(BOSTON)
     at = view("maps", search)
     assert len(rings(at)) == 1
-    assert "Next it would try" in captions(at)
+    assert "The next suggestion is" in captions(at)
     search.enqueue(search.values(1) | {"learning_rate": 0.0123, "batch_size": 17})
     assert rings(again(at)) == [pytest.approx((0.0123, 17))]
-    assert "Next it would try" not in captions(at)
+    assert "The next suggestion is" not in captions(at)
 
 
 def states(at: AppTest) -> list[str]:

@@ -47,7 +47,7 @@ def checks(config: Config, recommendation: Recommendation) -> list[Config]:
         low, high = LEARNING_RATE.low / FACTORS[0], LEARNING_RATE.high / FACTORS[-1]
         raise OutOfRange(
             f"learning_rate must be in [{low:.3g}, {high:.3g}] so that {FACTORS[0]:g} to {FACTORS[-1]:g} "
-            f"times as much can be tried, got {recommendation.learning_rate:.3g}: standardise the columns."
+            f"times as much can be tested, got {recommendation.learning_rate:.3g}: standardise the columns."
         )
     expected = recommendation.epochs
     most = max(5, LONGEST // config.steps_per_epoch)

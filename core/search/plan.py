@@ -109,7 +109,7 @@ class Plan:
     @property
     def fresh_seeds(self) -> range:
         """The seeds on which the best are tried again; no setting was chosen by them."""
-        return seeds_from(self.config.seed, FRESH, APART, "the best can be tried again on fresh seeds")
+        return seeds_from(self.config.seed, FRESH, APART, "the best can be evaluated on fresh seeds")
 
     @property
     def starts(self) -> int:

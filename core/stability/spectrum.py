@@ -155,7 +155,7 @@ def _principal(X: Array) -> tuple[Array, Array]:
     peak = float(np.abs(X).max())
     if peak == 0.0:
         raise NotATable(
-            "X must not be zero everywhere: there is no curvature then, and any learning rate holds."
+            "X must not be zero everywhere: there is no curvature then, and any learning rate is stable."
         )
     U, singular, _ = np.linalg.svd(X / peak, full_matrices=False)
     singular = singular[singular > max(X.shape) * np.finfo(np.float64).eps * singular[0]]
