@@ -12,4 +12,8 @@ pages = [
     st.Page("pages/stability.py", title="Stability"),
     st.Page("pages/tune.py", title="Tune"),
 ]
-st.navigation(pages, position="top").run()
+shown = st.navigation(pages, position="top")
+with st.container(horizontal=True, gap="small", key="pages"):  # where Streamlit hides its own on a phone
+    for page in pages:
+        st.page_link(page)
+shown.run()

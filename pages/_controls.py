@@ -332,11 +332,12 @@ def dial(word: str, record: Interval, stops: Sequence[float], changed: Changed) 
         if put(word, record, said, name):
             changed(word, value(word, record))
 
-    left, right = st.columns([3, 1], vertical_alignment="bottom")
-    with left:
-        slider(f"{name}_grid", label(word), stops, current, take, help=record.help)
-    with right:
-        text(name, label(word), record.text(current), take, label_visibility="collapsed")
+    with st.container(key=f"dial-{word}"):
+        left, right = st.columns([3, 1], vertical_alignment="bottom")
+        with left:
+            slider(f"{name}_grid", label(word), stops, current, take, help=record.help)
+        with right:
+            text(name, label(word), record.text(current), take, label_visibility="collapsed")
 
 
 def exact(number: float) -> str:

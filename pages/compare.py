@@ -20,6 +20,7 @@ from core.compare import (
     curves,
     label,
     measure,
+    metric_name,
     summarise,
     table,
     usual_target,
@@ -284,18 +285,19 @@ def panel() -> None:
     done = shown.done / shown.steps if shown and shown.steps else 0.0
     finished = bool(shown) and shown.state == jobs.FINISHED
     st.progress(1.0 if finished else min(done, 1.0), text=_progress(shown))
+    refusal = ""
     if subject is None:
         try:
             subject = compared()
-        except NoComparison:
-            subject = Comparison(controls.config(), Rivals().default)
+        except NoComparison as error:
+            refusal, subject = str(error), Comparison(controls.config().but(seed=0), Rivals().default)
     training = shown.training if shown else None
     rules = subject.rules
     if subject.mode == "tuned" and training is not None:
         rules, training = training.chosen or rules, training.training
     frame, summaries, said = _read(subject, rules, training)
     with st.container(key="verdict"):
-        st.markdown(say.plain(_said(shown, subject, said)))
+        st.markdown(say.plain(refusal or _said(shown, subject, said)))
     styles = charts.rival_styles(tuple(rule.name for rule in rules))
     labels = tuple(f"{label(rule)} · n = {subject.seeds}" for rule in rules)
     x, log = controls.value("x", PAGE["x"]), controls.value("axis", PAGE["axis"]) == "log"
@@ -307,7 +309,7 @@ def panel() -> None:
     with st.container(key="notice"):
         name = _preset()
         st.caption(f"**What to notice** {COMPARISONS[name].look}" if name else "")
-    numbers = table(summaries, titles[1].capitalize())
+    numbers = table(summaries, titles[1].capitalize(), metric_name(subject.base))
     st.table(numbers.set_index(numbers.columns[0]))
 
 

@@ -230,7 +230,7 @@ def recommendation() -> None:
     """One setting, why, and what short runs say to it."""
     shown = checking()
     if shown is None:
-        st.caption("Learning rate and momentum for this data, model and batch size, tried by short runs.")
+        st.caption("A learning rate and a momentum for this problem, tested by short runs.")
         return
     found = shown.subject[1]
     st.markdown(
@@ -253,13 +253,14 @@ def recommendation() -> None:
 
 
 def _rows(table: pd.DataFrame) -> pd.DataFrame:
+    rates = [f"{row.factor:g} × · {verdict.digits(row.learning_rate)}" for row in table.itertuples()]
     rows = {
-        "Rate": [f"{row.factor:g} × · {verdict.digits(row.learning_rate)}" for row in table.itertuples()],
+        "Learning rate": rates,
         "Diverged": [f"{row.diverged:.0%}" for row in table.itertuples()],
-        "Steps to target": [_interval(row) for row in table.itertuples()],
-        "Last loss": [verdict.digits(row.loss) for row in table.itertuples()],
+        "Updates to target": [_interval(row) for row in table.itertuples()],
+        "Final loss": [verdict.digits(row.loss) for row in table.itertuples()],
     }
-    return pd.DataFrame(rows).set_index("Rate")
+    return pd.DataFrame(rows).set_index("Learning rate")
 
 
 def _interval(row: Any) -> str:
@@ -326,9 +327,10 @@ def range_panel() -> None:
 
 
 def _read_off(row: Any) -> str:
-    upto = "never" if row.diverges == float("inf") else f"from {verdict.digits(row.diverges)}"
+    never = row.diverges == float("inf")
+    lost = "does not diverge" if never else f"diverges from {verdict.digits(row.diverges)} on"
     best, limit = verdict.digits(row.best), verdict.digits(row.limit)
-    return f"Momentum {row.momentum:g}: lowest at {best}, lost {upto} on, limit {limit}."
+    return f"Momentum {row.momentum:g}: lowest loss at {best}, {lost}, largest stable rate {limit}."
 
 
 def draw() -> None:

@@ -37,9 +37,16 @@ def test_no_two_presets_are_the_same() -> None:
     assert len({preset.title for preset in PRESETS.values()}) == len(PRESETS)
 
 
-def test_the_opening_falls_and_levels_off() -> None:
-    config = OPENING.config
-    run = outcome(config)
+def test_the_opening_learns_to_tell_the_two_moons_apart() -> None:
+    run = outcome(OPENING.config)
+    assert run["status"].iloc[-1] == FINISHED
+    assert OPENING.config.dataset.inputs == 2, "its decision map is drawn"
+    assert run["valid_loss"].iloc[-1] < 0.05 * run["valid_loss"].iloc[0]
+    assert run["valid_metric"].iloc[-1] > 0.99
+
+
+def test_boston_falls_and_levels_off() -> None:
+    run = outcome(PRESETS["boston"].config)
     assert run["status"].iloc[-1] == FINISHED
     assert run["valid_loss"].iloc[-1] < 0.5 * run["valid_loss"].iloc[0]
     assert run["train_loss"].iloc[-1] == pytest.approx(run["train_loss"].iloc[-10], rel=0.02)

@@ -49,7 +49,7 @@ _LINE_COLOURS = (LIGHT_INK, GREY, GREY, ORANGE, SLATE, GREEN)
 def map_spec(measured: bool) -> Spec:
     """The map: how many steps shrink the error to a tenth as predicted, or the last loss of real runs.
 
-    Bright is good in both.
+    Bright is good in both; each has colours of its own, since they mean different things.
 
     A click on a cell selects its `rate` and `momentum` (parameter "cell"); the pointer reads it.
 
@@ -132,7 +132,7 @@ def _shade(measured: bool) -> Any:
             .then(alt.value(GREY))
             .otherwise("shade:Q", scale=scale, legend=key)
         )
-    scale = alt.Scale(scheme="viridis", type="log", reverse=True)
+    scale = alt.Scale(scheme=alt.SchemeParams("blues", extent=[0.05, 1]), type="log")
     return alt.when("datum.growth >= 1").then(alt.value(ALARM)).otherwise("shade:Q", scale=scale, legend=key)
 
 
@@ -191,7 +191,7 @@ def card_spec() -> Spec:
     y = alt.Y(
         "step:Q", title="largest stable effective step", scale=alt.Scale(type="log"), axis=axis(tickCount=4)
     )
-    key = legend(f"{dict(zip(series, names, strict=True))}[datum.value]", "2")
+    key = legend(f"{dict(zip(series, names, strict=True))}[datum.value]", "width > 260 ? 2 : 1")
     colour = alt.Color("series:N", scale=alt.Scale(domain=series, range=[SLATE, ORANGE]), legend=key)
     dash = alt.StrokeDash("series:N", scale=alt.Scale(domain=series, range=[[1, 0], [8, 3]]), legend=key)
     tooltip = [
