@@ -132,7 +132,7 @@ def test_kinds_of_trials_and_lines_differ_in_colour_and_in_shape(rivals):
     for channel in ("color", "shape"):
         (text,) = ranges(charts.history_spec(rivals), channel)
         values = json.loads(text)
-        assert len(values) == len(set(values)) == (7 if rivals else 5)
+        assert len(values) == len(set(values)) == (8 if rivals else 6)
 
 
 def test_the_marks_on_a_map_differ_in_shape_or_size_and_in_colour():

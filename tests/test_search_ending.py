@@ -220,16 +220,16 @@ def test_the_verdict_names_the_setting_its_loss_on_fresh_seeds_and_ties(found: S
     frame = found.table()
     early = verdict(PLAN, frame.iloc[:4], None)
     lowest = frame.iloc[:4]["score"].to_numpy().argmin()
-    assert early.startswith(f"Best so far: trial {lowest + 1}: learning rate **")
+    assert early.startswith(f"Best so far: trial {lowest + 1}: learning rate ")
     assert found.checks
     row = frame.set_index("number").loc[found.checks[0].number]
     said = verdict(PLAN, frame, found.checks)
     assert said.startswith(
         f"Take trial {found.checks[0].number + 1}: "
-        f"learning rate **{row['learning_rate']:.4g}**, batch size **{row['batch_size']:.4g}**"
+        f"learning rate {row['learning_rate']:.4g}, batch size {row['batch_size']:.4g}"
     )
     fresh = digits(found.checks[0].loss(exact=False).mean)
-    assert f"momentum **{row['momentum']:.4g}**. Loss {fresh} on 8 fresh seeds, 95 % interval " in said
+    assert f"momentum {row['momentum']:.4g}. Loss {fresh} on 8 fresh seeds, 95 % interval " in said
     one, two = check(found.checks[0].number, 0.1, 0.2), check(3, 0.1, 0.2)
     alike = "Trial 4 is tied with it: within one standard error of the paired difference."
     assert alike in verdict(PLAN, frame, (one, two))
@@ -534,7 +534,7 @@ def test_while_it_goes_on_the_best_so_far_is_the_one_of_the_picture(found: Searc
     frame.at[lucky, "scores"] = lowest - 0.1 + np.array([-3.0, 0.0, 3.0])
     assert best_trials(frame, PLAN)[0] != lucky
     said = verdict(PLAN, frame, None)
-    setting = f"learning rate **{frame.loc[lucky, 'learning_rate']:.4g}**, "
+    setting = f"learning rate {frame.loc[lucky, 'learning_rate']:.4g}, "
     assert said.startswith(f"Best so far: trial {lucky + 1}: {setting}")
     line = drawn.history(frame, PLAN, 1.0, {})["best"].dropna().iloc[-1]
     assert said.endswith(f", loss {digits(line)}.")
@@ -570,7 +570,7 @@ def test_what_the_verdict_says_calls_numbers_as_the_page_does_not_as_links_do(fo
     space = Space(learning_rate=(1e-4, 0.1), weight_decay=(1e-6, 0.1))
     plan = replace(PLAN, space=space)
     said = verdict(plan, frame, (check(int(frame.loc[11, "number"]), 0.1, 0.2),))
-    assert re.search(r", weight decay \*\*0\.1\*\*\. Loss [\d.]+ on 2 fresh seeds", said)
+    assert re.search(r", weight decay 0\.1\. Loss [\d.]+ on 2 fresh seeds", said)
     assert "The weight decay is at the upper bound of its range (0.1): extend the range upwards." in said
     assert "_" not in said
 

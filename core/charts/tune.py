@@ -14,6 +14,7 @@ from core.charts.base import (
     GREEN,
     GREY,
     LIGHT_INK,
+    OLIVE,
     ORANGE,
     PURPLE,
     SKY,
@@ -47,6 +48,7 @@ CHANCE_COLUMNS = ("k", "expected", "low", "high", "here", "bayes")
 TIMELINE_COLUMNS = ("machine", "begin", "end", "trial", "state")
 
 _BAR, _DASHES = "M-1.5,-.25H1.5V.25H-1.5Z", "M-1.5,-.15H-.2V.15H-1.5ZM.2,-.15H1.5V.15H.2Z"
+_DASH_DOT = "M-1.5,-.15H.1V.15H-1.5ZM.7,-.15H1.3V.15H.7Z"
 _DOTS = "M-1.5,-.15H-.9V.15H-1.5ZM-.3,-.15H.3V.15H-.3ZM.9,-.15H1.5V.15H.9Z"
 _LINE: dict[str, Any] = {"strokeWidth": 2.4, "strokeCap": "round", "strokeJoin": "round"}
 
@@ -56,6 +58,7 @@ _HISTORY = (  # words, colour and shape of the kinds of trials, then of the line
     ("added manually", PURPLE, "diamond"),
     ("earlier search", BROWN, "square"),
     ("best so far", ORANGE, _BAR),
+    ("constant model", OLIVE, _DASH_DOT),
     ("random search", SLATE, _DASHES),
     ("grid search", GREEN, _DOTS),
 )
@@ -102,7 +105,8 @@ def history_spec(rivals: bool = False, y_title: str = "validation loss") -> Spec
     points = points.encode(x=x, y=y("loss", axis=y_axis(True)), **_kinds(rivals))
     others = [steps("random_best", SLATE, strokeWidth=1.5, strokeDash=[6, 4])] if rivals else []
     others += [steps("grid_best", GREEN, strokeWidth=1.5, strokeDash=[2, 3])] if rivals else []
-    layers = [bars, *_level("baseline", "constant prediction", y, GREY, 1.2), *others]
+    level = _level("baseline").mark_rule(color=OLIVE, strokeDash=[8, 3, 2, 3], strokeWidth=1.4, tooltip=None)
+    layers = [bars, level.encode(y=y("level")), *others]  # the legend names it, off the points
     layers += [steps("best", ORANGE, **_LINE), points, *in_lane("trial", x, "datum.lost == 1")]
     chart = alt.layer(until("trial", "trial"), *layers, _picked(x))
     return data_free(chart.properties(height=BIG))
@@ -110,10 +114,10 @@ def history_spec(rivals: bool = False, y_title: str = "validation loss") -> Spec
 
 def _kinds(rivals: bool) -> dict[str, Any]:
     """Colour and shape of the kinds of trials; the legend names the lines too."""
-    shown = _HISTORY if rivals else _HISTORY[:5]
+    shown = _HISTORY if rivals else _HISTORY[:6]
     index = list(range(len(shown)))
-    wide = 100 if rivals else 110  # pixels of an entry
-    key = legend(naming(tuple(row[0] for row in shown)), f"clamp(floor(width / {wide}), 1, {len(shown)})")
+    columns = f"clamp(floor(width / 105), 1, {len(shown)})"
+    key = legend(naming(tuple(row[0] for row in shown)), columns)
     colours = alt.Scale(domain=index, range=[row[1] for row in shown])
     shapes = alt.Scale(domain=index, range=[row[2] for row in shown])
     return {
@@ -267,7 +271,9 @@ def chance_spec(y_title: str = "validation loss") -> Spec:
         dx=alt.expr(f"{left} ? -5 : 5"),
         tooltip=None,
     ).encode(y=alt.value(8), **place)
-    level = _level("bayes", "best of this search", y, ORANGE, 2, dy=9)
+    found = _level("bayes").mark_rule(color=ORANGE, strokeDash=[6, 4], strokeWidth=2, tooltip=None)
+    name = _level("bayes").mark_text(text="best of this search", color=ORANGE, align="right", dx=-4, dy=9)
+    level = [found.encode(y=y("level")), name.encode(x=alt.value("width"), y=y("level"))]
     titles = {"k": "random trials", "expected": "expected best loss", "low": "95 % band, from", "high": "to"}
     chart = alt.layer(band, rule, word, line, *level, reading(x, "k", [drawable("expected", True)], titles))
     return data_free(chart.properties(height=240))
@@ -344,9 +350,6 @@ def _whole() -> alt.Axis:
     return axis(grid=False, values=ticks, tickCount=12, format="d")
 
 
-def _level(column: str, words: str, y: Any, colour: str, width: float, dy: int = -8) -> list[Any]:
-    """A dashed level across the plot, with its name so many pixels below its right end."""
-    level = alt.Chart().transform_filter(drawable(column, True)).transform_aggregate(level=f"max({column})")
-    rule = level.mark_rule(color=colour, strokeDash=[6, 4], strokeWidth=width, tooltip=None)
-    word = level.mark_text(text=words, color=colour, align="right", dx=-4, dy=dy, tooltip=None)
-    return [rule.encode(y=y("level")), word.encode(x=alt.value("width"), y=y("level"))]
+def _level(column: str) -> Any:
+    """The one value of a column, as the level of a line across the plot."""
+    return alt.Chart().transform_filter(drawable(column, True)).transform_aggregate(level=f"max({column})")

@@ -223,7 +223,7 @@ def _notes(frame: pd.DataFrame) -> list[str]:
 
 
 def _setting(plan: Plan, row: Mapping[str, float] | pd.Series) -> str:
-    return ", ".join(f"{spoken(w)} **{row[w]:.4g}**" for w in plan.space.words)
+    return ", ".join(f"{spoken(w)} {row[w]:.4g}" for w in plan.space.words)
 
 
 def _interval(value: Estimate) -> str:
