@@ -84,7 +84,7 @@ _add(
 _add(
     "diabetes",
     "Diabetes, with momentum",
-    "The same search on data without a column that encodes race; most good settings are tied.",
+    "Most good settings are tied: where the effective step is the same, the loss hardly changes.",
     {"dataset": "diabetes", "model": "linear", "optimizer": "momentum", "epochs": "10"},
 )
 _add(
@@ -99,4 +99,4 @@ _add(
     "Adam's learning rate, batch size and β₁: a wide range of learning rates works.",
     {"dataset": "moons", "model": "mlp", "optimizer": "adam", "epochs": "20"},
 )
-OPENING = SEARCHES["boston"]
+OPENING = SEARCHES["diabetes"]

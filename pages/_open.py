@@ -12,6 +12,8 @@ from core.search.plan import to_words
 from core.store import default_url
 from pages import _controls as controls
 from pages import _live as live
+from pages import _say as say
+from pages import _study
 
 LARGEST = 10  # MB
 NO_DATABASE = "Studies in a database are opened by the app on your own machine, not by this hosted demo."
@@ -25,21 +27,22 @@ def choices() -> None:
         key="w_file",
         on_change=_file,
         max_upload_size=LARGEST,
-        help="“Use it” has the button that downloads one. It goes on where it was.",
+        help="“Use it” has the button that downloads one. The search can be resumed where it was.",
     )
     if jobs.limits() == jobs.HOSTED:
         return
     try:
         names = _names(default_url())
     except ValueError as error:
-        st.error(str(error))
+        say.complain([str(error)])
         return
-    st.selectbox(
-        "A study in the database",
+    controls.pick(
+        "w_open",
         names,
-        index=None,
-        key="w_open",
-        on_change=_picked,
+        str,
+        None,
+        study,
+        label="A study in the database",
         placeholder="Pick one" if names else "There is none yet: share a search",
         disabled=not names,
     )
@@ -55,19 +58,15 @@ def _names(url: str) -> list[str]:
 def _file() -> None:
     from core.search.file import from_bytes
 
-    if (file := controls.heard("w_file")) is not None:
+    controls.touch()
+    if (file := st.session_state.get("w_file")) is not None:
         follow(lambda: from_bytes(file.getvalue()))
-
-
-def _picked() -> None:
-    if name := controls.heard("w_open"):
-        study(name)
 
 
 def study(name: str) -> None:
     """Looks on at a study in the database of this machine; not on the hosted demo, where it is not theirs."""
     if jobs.limits() == jobs.HOSTED:
-        st.session_state["wrong"] = [NO_DATABASE]
+        say.refuse(NO_DATABASE)
         controls.words().pop("study", None)
         return
     from core.search.watched import watched
@@ -79,29 +78,21 @@ def follow(make: Callable[[], Any]) -> None:
     """Shows a search that was made elsewhere, and goes on with it; a sentence where there is none.
 
     One that others work on is looked at twice a second, as a job that every page may follow. The search that
-    was shown until now stops here; workers go on with it.
+    was shown until now stops only once the other is shown; workers go on with it.
     """
-    before = live.manager().get(controls.words().get("tune", ""))
+    before = live.job("tune")
     try:
         found = make()
-        new = live.launch(
-            [found.plan.config],
-            None,
-            training=found,
-            updates=found.plan.updates,
-            subject=found.plan,
-            pace=found.pace,
-        )
     except ValueError as error:
-        st.session_state["wrong"] = [str(error)]
+        say.refuse(str(error))
         controls.words().pop("study", None)
         return
-    if new is None:
+    if not _study.show(found):
         return
-    if live.mine(before):
+    if live.going(before):
         before.stop()
     fresh = ("beside", "truth", "study", "speed")
     others = {k: v for k, v in controls.words().items() if k in controls.OWN and k not in fresh}
-    own = to_words(found.plan) | {"tune": new.id} | ({"study": found.name} if found.shared else {})
+    own = to_words(found.plan) | ({"study": found.name} if found.shared else {})
     st.session_state["words"] = others | found.plan.config.to_query() | own
-    st.session_state["wrong"] = []
+    st.session_state.pop("trial", None)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 
 import streamlit as st
 
 from core.config import Config
 from core.labels import label, spoken
-from core.registry import Flag
+from core.registry import Flag, Interval
 from core.search.space import USUAL, Range, Ranges, Space, numbers, usual_range
 from pages import _controls as controls
+from pages import _say as say
 
 RANGES = Ranges()
 COLUMNS = [4, 3, 3]
@@ -29,21 +30,26 @@ def chosen(config: Config) -> Space:
     return Space(*kept).of(config)
 
 
+def _shown(config: Config) -> Space:
+    """The space to edit: the usual one where the words say none that can be."""
+    try:
+        return chosen(config)
+    except ValueError:
+        return Space().of(config)
+
+
 def editor(config: Config) -> None:
     """Ticks and ends of every number that the rule has; a change takes effect with the next start."""
-    space = chosen(config)
-    row, refusal = _refusal()
-    st.caption("Ticked numbers are searched between their ends; the others stay as they are set.")
+    space = _shown(config)
+    st.caption("Ticked parameters are searched between their bounds; the others keep their values.")
     with st.container(key="space_heads"):
         for cell, head in zip(st.columns(COLUMNS)[1:], ("from", "to"), strict=True):
             cell.caption(head)
     for word in numbers(config):
-        if word not in USUAL:
-            continue
-        with st.container():  # what is said below one row moves none of the others to another place
-            _row(config, space, word)
-            if word == row:
-                controls.complain([refusal])
+        if word in USUAL:
+            with st.container():  # what is said below one row moves none of the others to another place
+                _row(config, space, word)
+                say.at_field(_name(word))
     exact = controls.value("exact", Flag())
     st.caption(scales(space.linear() if exact else space))
 
@@ -58,86 +64,61 @@ def scales(space: Space) -> str:
     return " ".join(said)
 
 
-def step(r: Range, end: float) -> float:
-    """By how much one click moves an end of a range: half a unit of its first digit, so 0.1 to 0.15 or 0.05.
-
-    The digit is that of 1 - end on that scale, and of the range's width on a linear one. Whole numbers move
-    by whole steps.
-    """
-    size = {"log": end, "rest": 1 - end, "linear": r.high - r.low}[r.scale]
-    half = float(f"5e{math.floor(math.log10(float(f'{size:.6g}'))) - 1}")
-    return max(1.0, half) if r.integer else half
+def _name(word: str) -> str:
+    return f"w_space_{word}"
 
 
 def _row(config: Config, space: Space, word: str) -> None:
     """A tick and two ends."""
-    record = numbers(config)[word]
-    ticked = word in space.words
+    record, ticked = numbers(config)[word], word in space.words
     r = next((r for r in space.ranges if r.word == word), usual_range(word))
     tick, low, high = st.columns(COLUMNS, vertical_alignment="center")
-    on, first, last = (f"w_space_{word}_{part}" for part in ("on", "low", "high"))
-    controls.show(on, ticked)
-    tick.checkbox(label(word), key=on, on_change=_ticked, args=(config, word))
-    for cell, key, end, name in ((low, first, r.low, "from"), (high, last, r.high, "to")):
-        controls.show(key, float(end))
-        cell.number_input(
-            f"{label(word)}, {name}",
-            float(record.low),
-            float(record.high),
-            key=key,
-            format="%g",
-            step=step(r, end),
-            disabled=not ticked,
-            on_change=_moved,
-            args=(config, word, key),
-            label_visibility="collapsed",
-        )
+    name = f"{_name(word)}_on"
+    at = controls.key(name, ticked)
+    tick.checkbox(
+        label(word), ticked, key=at, on_change=controls.hand(name, at, lambda on: _tick(config, word, on))
+    )
+    for cell, end, title in ((low, "low", "from"), (high, "high", "to")):
+        with cell:
+            controls.text(
+                f"{_name(word)}_{end}",
+                f"{label(word)}, {title}",
+                record.text(getattr(r, end)),
+                lambda said, end=end: _move(config, word, record, end, said),
+                disabled=not ticked,
+                label_visibility="collapsed",
+            )
 
 
-def _ticked(config: Config, word: str) -> None:
-    if (ticked := controls.heard(f"w_space_{word}_on")) is None:
-        return
-    ranges = {r.word: r for r in chosen(config).ranges}
-    if ticked:
+def _tick(config: Config, word: str, on: bool) -> None:
+    """Takes a number into the search, or out of it."""
+    ranges = {r.word: r for r in _shown(config).ranges}
+    if on:
         ranges[word] = usual_range(word)
     else:
         ranges.pop(word, None)
     if not ranges:
-        _refuse(word, "A search needs at least one number: tick one.")
+        say.refuse("A search needs at least one parameter: tick one.", _name(word))
         return
     order = list(numbers(config))
-    _keep(sorted(ranges.values(), key=lambda r: order.index(r.word)))
+    _keep(config, sorted(ranges.values(), key=lambda r: order.index(r.word)), word)
 
 
-def _moved(config: Config, word: str, key: str) -> None:
-    old = {r.word: r for r in chosen(config).ranges}
-    if controls.heard(key) is None or word not in old:  # a quick hand typed in a row that was just unticked
+def _move(config: Config, word: str, record: Interval, end: str, said: str) -> None:
+    """Moves one end of a range to what was typed."""
+    old = {r.word: r for r in _shown(config).ranges}
+    if word not in old:  # a quick hand typed in a row that was just unticked
         return
-    low, high = (float(st.session_state[f"w_space_{word}_{end}"]) for end in ("low", "high"))
     try:
-        old[word] = Range(word, low, high, old[word].scale)
-        space = Space(*old.values()).of(config)
+        old[word] = replace(old[word], **{end: float(record.parse(label(word), said))})
     except ValueError as error:
-        _refuse(word, str(error))
+        say.refuse(str(error), _name(word))
         return
-    _keep(list(space.ranges))
+    _keep(config, list(old.values()), word)
 
 
-def _keep(ranges: list[Range]) -> None:
-    controls.words()["space"] = RANGES.text(Space(*ranges))
-    st.session_state["wrong"] = []
-    st.session_state["refusal"] = None
-
-
-def _refuse(word: str, sentence: str) -> None:
-    """Says at the next picture what cannot be in a row, and there only."""
-    st.session_state["wrong"] = []
-    st.session_state["refusal"], st.session_state["refused"] = (word, sentence), True
-
-
-def _refusal() -> tuple[str, str]:
-    """The row that was refused last and why; nothing once a hand has done something else."""
-    state = st.session_state
-    if not state.pop("refused", False) and state.get("by_hand"):
-        state["refusal"] = None
-    return state.get("refusal") or ("", "")
+def _keep(config: Config, ranges: list[Range], word: str) -> None:
+    try:
+        controls.words()["space"] = RANGES.text(Space(*ranges).of(config))
+    except ValueError as error:
+        say.refuse(str(error), _name(word))

@@ -9,16 +9,22 @@ import pandas as pd
 import streamlit as st
 
 from core import charts, jobs
-from core.search.plan import Plan
+from core.labels import spoken
+from core.search.plan import SAMPLERS, Plan
 from core.search.space import Space
 from pages import _controls as controls
 from pages import _live as live
+from pages import _say as say
 
 ALT = {
     "history": "Loss of every trial with its error bar, and the best so far. Trials has the numbers.",
     "curves": "Learning curve of every trial.",
 }
 AWAY = "The database does not answer; try again in a moment."
+CHANGED = (
+    "You changed the settings; these trials are of the old ones. Press Start to search with the new ones."
+)
+GONE = "This search is not kept on this server any more. Press Start to begin it again."
 
 
 def judged(found: Any) -> str:
@@ -41,52 +47,58 @@ def beside(plan: Plan) -> Any:
     return Beside(plan)
 
 
-def tell(found: Any, name: str) -> None:
-    """Tells the workers of a shared search what its job was told."""
-    if found is not None:
-        in_database(lambda: found.command(name))
-
-
 def go_on(found: Any, seconds: float | None = None) -> None:
     """Lets a search go on that has stopped; where a newer job has it in hand, that one is shown.
 
     Args:
         found: The search.
         seconds: How long it is to take at least.
-
-    Raises:
-        Refused: Too many jobs are waiting.
     """
-    plan = found.plan
-    new = live.manager().at_work(found) or live.launch(
-        [plan.config], seconds, training=found, updates=plan.updates, subject=plan, pace=found.pace
-    )
-    if new:
-        controls.words()["tune"] = new.id
+    if known := live.manager().at_work(found):
+        controls.words()["tune"] = known.id
+    else:
+        show(found, seconds)
+
+
+def show(found: Any, seconds: float | None = None) -> bool:
+    """Submits a search that is made already and shows it; whether it was taken on."""
+    made = {"training": found, "updates": found.plan.updates, "subject": found.plan, "pace": found.pace}
+    return live.launch("tune", [found.plan.config], seconds, **made)
 
 
 def in_database(act: Callable[[], object]) -> None:
-    """Does something in the database; a sentence on the page when it does not answer."""
+    """Does something that may be in a database; a sentence on the page when that does not answer."""
     from core.store import BadStorage, is_trouble
 
     try:
         act()
     except BadStorage as error:
-        st.session_state["wrong"] = [str(error)]
+        say.refuse(str(error))
     except Exception as error:
         if not is_trouble(error):
             raise
-        st.session_state["wrong"] = [AWAY]
+        say.refuse(AWAY)
+
+
+def caption(*sentences: str) -> None:
+    """Small print, shown as text."""
+    st.caption(say.plain(" ".join(filter(None, sentences))))
 
 
 def ready(plan: Callable[[], Plan]) -> str:
     """What Start would do, while there is no search yet."""
     try:
         asked = plan()
-    except ValueError:
-        return "Press Start once the settings hold."
-    settings = "1 setting is" if asked.trials == 1 else f"{asked.trials} settings are"
-    return f"Press Start: {settings} tried, {asked.seeds} run{'s' * (asked.seeds > 1)} each."
+    except ValueError as error:
+        return str(error)
+    trials = f"{asked.trials} trial{'s' * (asked.trials > 1)} × {asked.seeds} seed{'s' * (asked.seeds > 1)}"
+    ranges = ", ".join(f"{spoken(r.word)} {r.low:g} to {r.high:g}" for r in asked.space.ranges)
+    how = (
+        "Each trial trains one setting on all seeds; a surrogate model of the trials suggests the next."
+        if asked.sampler in ("bayesian", "gp", "tpe")
+        else f"Each trial trains one setting on all seeds. Sampler: {SAMPLERS[asked.sampler]}."
+    )
+    return f"Press Start for {trials} over {ranges}. {how}"
 
 
 def fraction(shown: jobs.Job | None) -> float:
@@ -97,27 +109,24 @@ def fraction(shown: jobs.Job | None) -> float:
     return min(1.0, found.ended / found.target) if found.active else 1.0
 
 
-def progress(shown: jobs.Job, other: bool) -> str:
+def progress(shown: jobs.Job) -> str:
     """The line at the bar: trial, round, time left."""
     found = shown.training
     if shown.state == jobs.QUEUED and shown.position:
         return f"Number {shown.position} in the queue"
     if found is None:
-        return "Starting"
+        return "Starting" if not shown.over else shown.state.capitalize()
     ended, target = found.ended, found.target
-    if other and shown.over:
-        return "These trials are of other settings than now: Start searches those of now."
-    now = " · of other settings than now, which Start would search" if other else ""
-    if found.active and not found.searching:
-        return f"All {ended} trials · the best are tried again on fresh seeds{now}"
+    if found.active and not found.searching and not shown.over:
+        return f"All {ended} trials completed · the best run again on fresh seeds"
     if not getattr(found, "alive", True) and not shown.over:
-        return f"Waiting for workers · {ended} of {target} trials{now}"
+        return f"Waiting for workers · {ended} of {target} trials"
     where = f"trial {min(ended + 1, target)} of {target}, round {found.rounds[0]} of {found.rounds[1]}"
     if shown.state == jobs.RUNNING:
         seconds = max(found.left, shown.left) if shown.pace and not found.shared else found.left
         left = f" · {seconds:.0f} s left" if seconds == seconds else ""
-        return f"Searching · {where}{left}{now}"
-    return f"Finished · {ended} trials" if not found.active else f"{shown.state.capitalize()} · {where}{now}"
+        return f"Searching · {where}{left}"
+    return f"Finished · {ended} trials" if not found.active else f"{shown.state.capitalize()} · {where}"
 
 
 def beside_progress(shown: jobs.Job, name: str) -> tuple[float, str]:
@@ -131,15 +140,20 @@ def beside_progress(shown: jobs.Job, name: str) -> tuple[float, str]:
     return share, f"{name} · {share:.0%}{left}"
 
 
-def verdict(shown: jobs.Job, frame: pd.DataFrame | None) -> str:
-    """What has been found, in words."""
+def verdict(shown: jobs.Job, frame: pd.DataFrame | None, other: bool) -> str:
+    """What has been found, in words.
+
+    Args:
+        shown: The job of the search.
+        frame: The search's table.
+        other: Whether the controls say another search by now.
+    """
     from core.search.ending import verdict as words
 
     found = shown.training
-    if found is None or frame is None:
-        return shown.reason or "The search is being prepared."
-    said = words(found.plan, frame, found.checks)
-    return f"{said} {shown.reason}".replace("$", r"\$")
+    said = "" if found is None or frame is None else words(found.plan, frame, found.checks)
+    said = said or ("" if shown.reason else "The search is being prepared.")
+    return " ".join(filter(None, [CHANGED if other else "", said, shown.reason]))
 
 
 def best(found: Any, frame: pd.DataFrame) -> int | None:
@@ -170,13 +184,12 @@ def use(found: Any, frame: pd.DataFrame | None, wider: Callable[[Space], None] |
     space = beyond(found) if wider else None
     st.button(
         "Search wider",
-        icon=":material/open_in_full:",
         key="wider",
         on_click=wider,
         args=(space,),
         disabled=space is None,
         width="stretch",
-        help="Moves the ends that the best setting lies on, and goes on with the trials that are known.",
+        help="Extends the ranges on whose bound the best setting lies; the trials so far are kept.",
     )
 
 
@@ -199,18 +212,22 @@ def history(found: Any, frame: pd.DataFrame | None, others: dict[str, pd.DataFra
 
         level = baseline(found.plan.config, found.plan.seeds)
         table = drawn.history(frame, found.plan, level, others)
-    event = st.vega_lite_chart(
+    key = f"history-{bool(others)}"
+
+    def picked() -> None:
+        controls.touch()
+        if at := st.session_state[key].selection.get("trial"):
+            st.session_state["trial"] = int(at[0]["trial"]) - 1
+
+    st.vega_lite_chart(
         table,
         charts.history_spec(bool(others), judged(found)),
-        key=f"history-{bool(others)}-{st.session_state.get('cleared', 0)}",
-        on_select="rerun",
+        key=key,
+        on_select=picked,
         selection_mode=["trial"],
         height=height,
         alt=ALT["history"],
     )
-    picked = event.selection.get("trial") if event else None
-    if picked:
-        st.session_state["trial"] = int(picked[0]["trial"]) - 1
 
 
 def curves(found: Any, frame: pd.DataFrame | None, height: int) -> None:
@@ -238,15 +255,30 @@ def belief(found: Any, frame: pd.DataFrame) -> Any:
     return process
 
 
-def view(name: str, found: Any, frame: pd.DataFrame | None, shown: dict[str, jobs.Job | None]) -> None:
-    """The view that is picked, below the history."""
+def view(
+    name: str,
+    found: Any,
+    frame: pd.DataFrame | None,
+    shown: dict[str, jobs.Job | None],
+    act: Callable[[], None],
+) -> None:
+    """The view that is picked, below the history.
+
+    Args:
+        name: Its word.
+        found, frame: The search and its table.
+        shown: What is trained beside the search.
+        act: Starts random and grid search.
+    """
     from pages import _views
 
     if name == "workers":
         from pages import _workers
 
         return _workers.workers(found)
+    if name == "worth":
+        return _views.worth(found, frame, shown, act)
     if found is None or frame is None or not frame["score"].notna().any():
-        st.caption("Here is more to see once the first trials have ended.")
-        return
-    getattr(_views, name)(found, frame, shown)
+        caption("There is more to see once the first trials have completed.")
+        return None
+    return getattr(_views, name)(found, frame, shown)

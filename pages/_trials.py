@@ -15,10 +15,11 @@ from core.labels import label, spoken
 from core.search import drawn
 from core.search import trials as kept
 from core.search.file import to_bytes
-from core.search.plan import BadPlan
+from core.search.space import numbers
 from core.verdict import digits
 from pages import _controls as controls
 from pages import _live as live
+from pages import _say as say
 from pages import _study
 
 PLANNED = "sobol", "grid"  # samplers whose settings are all queued beforehand
@@ -30,24 +31,24 @@ def trials(found: Any, frame: pd.DataFrame) -> None:
     """The table; below it one trial and a form for a setting of one's own."""
     st.dataframe(_table(found, frame), hide_index=True, height=260, width="stretch")
     mine = ours()
-    numbers = [int(n) for n in frame["number"]]
-    now = _looked_at(found, frame, numbers)
+    known = [int(n) for n in frame["number"]]
+    now = _looked_at(found, frame, known)
     left, right = st.columns(2, gap="medium")
     with left:
-        _one(found, frame, numbers, now, mine)
+        _one(found, frame, known, now, mine)
     with right:
         _by_hand(found, now, mine)
 
 
-def _looked_at(found: Any, frame: pd.DataFrame, numbers: list[int]) -> int:
+def _looked_at(found: Any, frame: pd.DataFrame, known: list[int]) -> int:
     """The trial that was picked; else the best when the view came up, whichever is the best by now."""
     study, now = st.session_state.get("looked_at", ("", None))
-    came_up = "w_trial" not in st.session_state  # a widget that the last run did not draw is forgotten
-    if (picked := st.session_state.get("trial")) in numbers:
+    came_up = "copy" not in st.session_state  # a button that the last run did not draw is forgotten
+    if (picked := st.session_state.get("trial")) in known:
         now = picked
-    elif came_up or study != found.study.study_name or now not in numbers:
+    elif came_up or study != found.study.study_name or now not in known:
         top = _study.best(found, frame)
-        now = top if top is not None else numbers[-1]
+        now = top if top is not None else known[-1]
     st.session_state["looked_at"] = found.study.study_name, now
     return int(now)
 
@@ -62,7 +63,7 @@ def _table(found: Any, frame: pd.DataFrame) -> pd.DataFrame:
             "± %": [_percent(v, plan.exact) for v in drawn.errors(frame)],
             "State": [_state(row, rests) for row in frame.itertuples()],
             "Seconds": [f"{v:.2f}" if v == v else "–" for v in frame["seconds"]],
-            "Asked": [kept.KINDS.get(kind, "") for kind in frame["kind"]],
+            "Origin": [kept.KINDS.get(kind, "") for kind in frame["kind"]],
             "Note": frame["note"],
         }
     )
@@ -76,7 +77,7 @@ def _percent(error: float, exact: bool) -> str:
 def _state(row: Any, rests: bool) -> str:
     if row.state == kept.DIVERGED:
         return f"diverged on {row.diverged} of {len(row.scores)}"
-    return "waiting" if row.state == kept.RUNNING and rests else str(row.state)
+    return "waiting" if row.state == kept.RUNNING and rests else kept.STATES[row.state]
 
 
 def _rests(found: Any) -> bool:
@@ -85,46 +86,41 @@ def _rests(found: Any) -> bool:
     return not found.shared and (job is None or job.state != jobs.RUNNING)
 
 
-def _job() -> Any:
-    """The job of the search that is shown."""
-    return live.manager().get(controls.words().get("tune", ""))
-
-
 def ours() -> bool:
     """Whether this visitor may command the search that is shown."""
-    return live.mine(_job())
+    return live.mine(live.job("tune"))
 
 
-def _one(found: Any, frame: pd.DataFrame, numbers: list[int], now: int, mine: bool) -> None:
+def _one(found: Any, frame: pd.DataFrame, known: list[int], now: int, mine: bool) -> None:
     """One trial: its mark, which only the search's owner sets, and where it can go."""
-    controls.show("w_trial", now)
-    st.selectbox("Trial", numbers, key="w_trial", format_func=lambda n: f"Trial {n + 1}", on_change=_pick)
+    controls.pick("w_trial", known, lambda n: f"Trial {n + 1}", now, _pick)
     row = frame[frame["number"] == now].iloc[0]
-    controls.show(f"w_note_{now}", row["note"])
-    st.text_input(
+    setting = {word: float(row[word]) for word in found.plan.space.words}
+    controls.text(
+        f"w_note_{now}",
         "Note",
-        key=f"w_note_{now}",
-        on_change=_note,
-        args=(found, now),
+        row["note"],
+        lambda note: _mark(found, now, note=note),
         max_chars=500,
         disabled=not mine,
     )
     with st.container(horizontal=True, gap="small"):
-        star = "Unstar" if row["star"] else "Star"
+        starred = bool(row["star"])
         st.button(
-            star,
+            "Unstar" if starred else "Star",
             icon=":material/star:",
-            key="star",
+            key="unstar" if starred else "star",
             on_click=_star,
-            args=(found, now, not row["star"]),
+            args=(found, now, not starred),
             disabled=not mine,
         )
+        count = len(alike(frame, setting))
         st.button(
             "Queue again",
             icon=":material/replay:",
-            key="again",
-            on_click=enqueue,
-            args=(found, {word: float(row[word]) for word in found.plan.space.words}),
+            key=f"again--{count}",
+            on_click=enqueue_once,
+            args=(found, setting, count),
             disabled=not mine,
         )
         st.button(
@@ -133,7 +129,7 @@ def _one(found: Any, frame: pd.DataFrame, numbers: list[int], now: int, mine: bo
             key="copy",
             on_click=_copy,
             args=(found, now),
-            help="Its values go into the form beside it.",
+            help="Copies its values into the form.",
         )
         apply(found, now)
 
@@ -157,9 +153,8 @@ def _take(config: Config, more: dict[str, str], shown: str) -> None:
     st.session_state["words"] = words | config.to_query() | more
 
 
-def _pick() -> None:
-    if (number := controls.heard("w_trial")) is not None:
-        st.session_state["trial"] = number
+def _pick(number: int) -> None:
+    st.session_state["trial"] = number
 
 
 def _star(found: Any, number: int, star: bool) -> None:
@@ -167,16 +162,15 @@ def _star(found: Any, number: int, star: bool) -> None:
     _mark(found, number, star=star)
 
 
-def _note(found: Any, number: int) -> None:
-    if (note := controls.heard(f"w_note_{number}")) is not None:
-        _mark(found, number, note=note)
-
-
 def _mark(found: Any, number: int, **new: Any) -> None:
     """Writes a star or a note beside a trial; the other stays as it is by now."""
-    if ours():
+
+    def write() -> None:
         old = kept.marks(found.study).get(number, {})
         kept.set_mark(found.study, number, **({"star": False, "note": ""} | old | new))
+
+    if ours():
+        _study.in_database(write)
 
 
 def _copy(found: Any, number: int) -> None:
@@ -201,53 +195,73 @@ def _form(found: Any, now: int) -> tuple[dict[str, float], int]:
 
 def _by_hand(found: Any, now: int, mine: bool) -> None:
     """A form for a setting of one's own; what is typed stays while the search goes on."""
-    when = "after those that are queued" if found.plan.sampler in PLANNED else "next and teaches the model"
+    when = (
+        "after those that are queued"
+        if found.plan.sampler in PLANNED
+        else "next, and the sampler learns from it"
+    )
     start, turn = _form(found, now)
+    known, keys = numbers(found.plan.config), {}
     with st.form("by-hand", border=True):
-        st.caption(f"A setting of your own: it is tried {when}.")
-        given = {}
-        for cell, r in zip(st.columns(len(found.plan.space.ranges)), found.plan.space.ranges, strict=True):
-            given[r.word] = cell.number_input(
-                spoken(r.word), value=start[r.word], format="%g", step=None, key=f"hand_{r.word}_{turn}"
-            )
-        if st.form_submit_button("Queue it", icon=":material/add:", disabled=not mine):
-            enqueue(found, given)
-            st.rerun()
+        st.caption(f"A setting of your own: it is evaluated {when}.")
+        for cell, word in zip(st.columns(len(start)), start, strict=True):
+            keys[word] = f"hand_{word}--{turn}"
+            cell.text_input(spoken(word), known[word].text(start[word]), key=keys[word])
+        say.at_field("by-hand")
+        st.form_submit_button(
+            "Queue it",
+            icon=":material/add:",
+            key=f"queue--{turn}",
+            on_click=_typed,
+            args=(found, keys, turn),
+            disabled=not mine,
+        )
 
 
-def enqueue(found: Any, values: dict[str, float]) -> None:
-    """Queues a setting; a search that has ended goes on for it."""
+def _typed(found: Any, keys: dict[str, str], turn: int) -> None:
+    """Queues the setting that was typed; a second click means the form that is gone by then."""
     controls.touch()
-    job = _job()
+    study, source, _, now = st.session_state.get("hand", NO_FORM)
+    if now != turn:
+        return
+    known = numbers(found.plan.config)
+    try:
+        values = {word: known[word].parse(spoken(word), st.session_state[key]) for word, key in keys.items()}
+        kept.fits(found.plan, values)
+    except ValueError as error:
+        say.refuse(str(error), "by-hand")
+        return
+    st.session_state["hand"] = study, source, values, turn + 1
+    enqueue(found, values)
+
+
+def enqueue(found: Any, values: Mapping[str, float]) -> None:
+    """Queues a setting; a search that has ended goes on for it."""
+    job = live.job("tune")
     if not live.mine(job):
         return
-    tidy = {
-        r.word: r.tidy(values[r.word]) if r.holds(values[r.word]) else values[r.word]
-        for r in found.plan.space.ranges
-        if values[r.word] is not None
-    }
+    tidy = {r.word: r.tidy(values[r.word]) for r in found.plan.space.ranges}
     try:
-        found.enqueue(tidy)
-        if job.over:
-            _study.go_on(found)
-        st.session_state["wrong"] = []
-    except (BadPlan, ValueError) as error:
-        st.session_state["wrong"] = [str(error)]
+        _study.in_database(lambda: found.enqueue(tidy))
+    except ValueError as error:
+        say.refuse(str(error))
+        return
+    if job.over and found.active:
+        _study.go_on(found)
 
 
-def last(frame: pd.DataFrame, values: Mapping[str, float]) -> Any:
-    """The last trial of exactly this setting, as a row of the table; None when none has it or all failed."""
-    alike = (frame[list(values)] == pd.Series(values)).all(axis=1)
-    rows = frame[alike & (frame["state"] != kept.FAILED)]
-    return rows.iloc[-1] if len(rows) else None
+def alike(frame: pd.DataFrame, values: Mapping[str, float]) -> pd.DataFrame:
+    """The trials of exactly this setting, as rows of the table, but for those that failed."""
+    same = (frame[list(values)] == pd.Series(values)).all(axis=1)
+    return frame[same & (frame["state"] != kept.FAILED)]
 
 
-def enqueue_once(found: Any, values: Mapping[str, float]) -> None:
-    """Queues a setting unless exactly this one is queued or being trained."""
+def enqueue_once(found: Any, values: Mapping[str, float], count: int) -> None:
+    """Queues a setting unless there are more than `count` trials of it by now, or one waits."""
     controls.touch()
-    row = last(found.table(), values)
-    if row is None or row["state"] not in OPEN:
-        enqueue(found, dict(values))
+    there = alike(found.table(), values)
+    if len(there) <= count and not there["state"].isin(OPEN).any():
+        enqueue(found, values)
 
 
 def downloads(found: Any, number: int) -> None:

@@ -1,4 +1,4 @@
-"""The views of the Tune page: what the model believes, and what the trials say."""
+"""The views of the Tune page: what the surrogate model says, and what the trials say."""
 
 from __future__ import annotations
 
@@ -18,51 +18,52 @@ from core.search.truth import Truth
 from core.sharpness import least_squares
 from pages import _controls as controls
 from pages import _live as live
+from pages import _say as say
 from pages import _study as study
 from pages import _trials
-from pages._study import judged
+from pages._study import caption, judged
 
 KINDS = ("belief", "uncertainty", "improvement")
 SURFACE = 340
 TRY = 320  # pixels, for the words of two numbers
-LIMIT = "The white-edged line is the largest learning rate that holds, from the data alone."
+LIMIT = "The white-edged line is the largest stable learning rate, from the data alone."
 LOCAL = (
-    "The white-edged line is a local estimate of the largest learning rate that holds, from the curvature at "
-    "the first weights: training often holds above it."
+    "The white-edged line is a local estimate of the largest stable learning rate, from the curvature at the "
+    "initial weights: training is often stable above it."
 )
 Shown = dict[str, jobs.Job | None]
 
 
 def maps(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
-    """Belief, uncertainty, expected improvement and truth, over two numbers of the space."""
+    """Posterior mean and deviation, expected improvement and true loss, over two numbers of the space."""
     plan, process = found.plan, study.belief(found, frame)
     ranges = {r.word: r for r in plan.space.ranges}
     if len(ranges) < 2:
-        st.caption("Maps are drawn over two numbers; this search has one: see Slices.")
+        caption("Maps are drawn over two parameters; this search has one: see Slices.")
         return
     pair = plane(plan.space.words)
     aim = _aim(found, pair)
-    tried = _trials.last(frame, aim) if aim else None
+    alike = _trials.alike(frame, aim) if aim else frame[:0]
     with st.container(horizontal=True, vertical_alignment="bottom", key="plane"):
         if len(ranges) > 2:
             for word, now in zip(("across", "up"), pair, strict=True):
-                controls.pick(word, list(ranges), spoken, now, _taken, width=190)
+                controls.pick(f"w_{word}", list(ranges), spoken, now, partial(_taken, word), width=190)
         st.button(
-            "Train the truth",
+            "Measure the true loss",
             icon=":material/grid_on:",
             key="truth",
             on_click=train_truth,
             args=(found, pair),
-            help="Real runs on a grid of up to 25 by 15 settings, each with the seeds of the search.",
+            help="Trains a grid of up to 25 by 15 settings, each with the seeds of the search.",
         )
-        _offer(found, pair, aim, tried)
+        _offer(found, pair, aim, alike)
     axes = (ranges[pair[0]], ranges[pair[1]])
     top = study.best(found, frame)
     held = found.values(top) if top is not None else plan.space.at([0.5] * len(ranges))
     if process is None:
-        st.caption("The model begins to believe something after three trials.")
+        caption("The surrogate model is fitted once three trials have completed.")
         return
-    st.caption(_aimed(aim, tried))
+    caption(_aimed(aim, alike))
     ahead = _following(found, frame)
     marks = drawn.points(frame, axes, top, ahead[0] if ahead else _queued(frame))
     limit = drawn.line(belief.limit_line(plan, held, *pair), axes)
@@ -75,9 +76,9 @@ def maps(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
     with places[3]:
         _truth(found, held, axes, seen, [marks, limit], shown.get("truth"), clicked)
     others = _listed({w: v for w, v in held.items() if w not in pair})
-    at = f"The rest is held where the best trial has it: {others}." if others else ""
+    at = f"The other parameters are those of the best trial: {others}." if others else ""
     line = (LIMIT if least_squares(plan.config) else LOCAL) if len(limit) else ""
-    st.caption(" ".join(filter(None, [_asked(frame, plan, ahead), at, line])))
+    caption(_asked(frame, plan, ahead), at, line)
 
 
 def _listed(values: Mapping[str, float]) -> str:
@@ -138,32 +139,33 @@ def _aim(found: Any, pair: tuple[str, str]) -> dict[str, float]:
     return setting if (study, words) == (found.study.study_name, pair) else {}
 
 
-def _offer(found: Any, pair: tuple[str, str], aim: dict[str, float], tried: Any) -> None:
+def _offer(found: Any, pair: tuple[str, str], aim: dict[str, float], alike: pd.DataFrame) -> None:
     """Queues the setting that was clicked on a map; of one width, so that nothing moves at the click."""
-    waits = tried is not None and tried["state"] in _trials.OPEN
+    waits = alike["state"].isin(_trials.OPEN).any()
     st.button(
-        f"Try {_listed({word: aim[word] for word in pair})}" if aim else "Try a setting",
+        say.plain(f"Try {_listed({word: aim[word] for word in pair})}" if aim else "Try a setting"),
         icon=":material/touch_app:",
-        key="try_cell",
+        key=f"try_cell--{len(alike)}",
         on_click=_trials.enqueue_once,
-        args=(found, aim),
+        args=(found, aim, len(alike)),
         disabled=not aim or waits or not _trials.ours(),
-        help="The setting that was clicked on a map is queued as the next trial, with what the maps do not "
-        "show as the best trial had it at the click.",
+        help="Queues the setting that was clicked on a map as the next trial. Parameters that the maps do "
+        "not show are as in the best trial at the click.",
         width=TRY,
         wrap=False,
     )
 
 
-def _aimed(aim: dict[str, float], tried: Any) -> str:
+def _aimed(aim: dict[str, float], alike: pd.DataFrame) -> str:
     """All numbers of the setting that was clicked, and what has become of it."""
     if not aim:
         return "Click a map to choose a setting to try."
     setting = _listed(aim)
-    if tried is None:
+    if not len(alike):
         return f"{setting[:1].upper()}{setting[1:]}."
-    become = {kept.QUEUED: "Queued", kept.RUNNING: "Begun"}.get(tried["state"], "Tried")
-    return f"{become} as trial {tried['number'] + 1}: {setting}."
+    last = alike.iloc[-1]
+    become = {kept.QUEUED: "Queued", kept.RUNNING: "Running"}.get(last["state"], "Completed")
+    return f"{become} as trial {last['number'] + 1}: {setting}."
 
 
 def _surface(
@@ -171,7 +173,9 @@ def _surface(
 ) -> None:
     table = pd.concat(parts, ignore_index=True).reindex(columns=list(charts.SURFACE_COLUMNS))
     x, y = ((spoken(r.word), r.scale) for r in axes)
-    words = "Map of what the model believes, of its uncertainty, of expected improvement, or of real runs."
+    words = (
+        "Map of the surrogate's posterior mean, its standard deviation, expected improvement, or true loss."
+    )
     key = f"map-{kind}-{axes[0].word}-{axes[1].word}"
     st.vega_lite_chart(
         table.astype("float32"),
@@ -185,23 +189,26 @@ def _surface(
 
 
 def train_truth(found: Any, pair: tuple[str, str]) -> None:
-    """Trains the grid of real runs over two numbers; once, however often it is asked for meanwhile."""
+    """Trains the grid of real runs over two numbers; once for a best trial, however often it is asked for."""
     controls.touch()
-    now = live.manager().get(controls.words().get("truth", ""))
-    if now is not None and not now.over and now.subject == (found, pair):
-        return
     top = study.best(found, found.table())
     if top is None:
-        st.session_state["wrong"] = ["The truth is trained around the best trial, and there is none yet."]
+        say.refuse("The true loss is measured around the best trial, and no trial has completed yet.")
         return
     made = Truth(found.plan, found.values(top), *pair)
-    try:
-        new = live.launch(made.configs, None, training=made, updates=made.steps, subject=(found, pair))
-    except jobs.Refused as refusal:
-        st.session_state["wrong"] = [str(refusal)]
-        return
-    if new:
-        controls.words()["truth"] = new.id
+    now = live.job("truth")
+    if now is not None and now.subject == (found, pair):
+        there = (
+            now.state not in (jobs.STOPPED, jobs.FAILED) and _elsewhere(now.training, made.held, pair) == {}
+        )
+        if there or not now.over:
+            return
+    live.launch("truth", made.configs, None, training=made, updates=made.steps, subject=(found, pair))
+
+
+def _elsewhere(made: Truth, held: Mapping[str, float], pair: tuple[str, str]) -> dict[str, float]:
+    """The values at which the true loss was measured that are other ones than `held`."""
+    return {w: v for w, v in made.held.items() if w not in pair and v != held[w]}
 
 
 def _truth(
@@ -217,16 +224,16 @@ def _truth(
     pair = (axes[0].word, axes[1].word)
     job = job if job is not None and job.subject == (found, pair) else None
     made = job.training if job else None
-    old = {w: v for w, v in made.held.items() if w not in pair and v != held[w]} if made else {}
+    old = _elsewhere(made, held, pair) if made else {}
     if made is None or old:
         cells = drawn.grid(seen.x, seen.y, seen.mean * float("nan"), axes)
     else:
         cells = drawn.grid(made.x, made.y, drawn.logs(made.scores, found.plan), axes)
     _surface("truth", [cells, *parts], axes, clicked)
     if old:
-        st.caption(f"The truth was trained at {_listed(old)}; it can be trained again.")
+        caption(f"The true loss was measured at {_listed(old)}; measure it again for the best trial of now.")
     if job is not None and job.reason:
-        st.caption(job.reason)
+        caption(job.reason)
 
 
 def slices(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
@@ -243,11 +250,12 @@ def slices(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
                 charts.slice_spec((spoken(r.word), r.scale), judged(found)),
                 key=f"slice-{r.word}",
                 height=240,
-                alt="Loss along one number: the model's mean and deviation, and the trials.",
+                alt="Loss along one parameter: the surrogate's mean and deviation, and the trials.",
             )
-    st.caption(
-        "The band is what the model believes along each number, one deviation around its mean, through the "
-        "best setting; the points are all trials, which differ in the other numbers too."
+    caption(
+        "The band is the surrogate's posterior mean with one standard deviation, along each parameter "
+        "through the best setting.",
+        "The points are all trials; their other parameters differ.",
     )
 
 
@@ -262,14 +270,14 @@ def parallel(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
         height=320,
         alt="Each trial as a line over its numbers.",
     )
-    st.caption("Draw a box across an axis to keep the trials that pass there; double-click to keep all.")
+    caption("Draw a box across an axis to keep the trials that pass there; double-click to keep all.")
 
 
 def importances(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
     """How much of the variation each number has a part in."""
     process = study.belief(found, frame)
     if process is None:
-        st.caption("Importances are known after three trials.")
+        caption("Importances are known once three trials have completed.")
         return
     key = (found.study.study_name, len(process.values))
     held, table = st.session_state.get("shares", (None, None))
@@ -292,21 +300,36 @@ def importances(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
         height=60 + 44 * len(names),
         alt="Importance of each number.",
     )
-    st.caption(
-        "Total-effect Sobol shares over the whole space, from the model: the part of the variation that "
-        "goes when a number is held still, its interplay with others counted in, so they may add up to more "
-        "than 1. The error bar is the model's own uncertainty; it is too narrow while trials are few."
+    caption(
+        "Total-effect Sobol indices of the surrogate over the whole search space: the share of the variance "
+        "that is gone when a parameter is fixed.",
+        "Interactions count for each parameter in them, so the shares may add up to more than 1.",
+        "The error bar is the surrogate's own uncertainty; it is too narrow while trials are few.",
     )
 
 
-def worth(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
-    """Did the search help here, against random and grid search with the same budget?"""
+def worth(found: Any, frame: pd.DataFrame | None, shown: Shown, act: Callable[[], None]) -> None:
+    """This search against random and grid search with the same budget.
+
+    Args:
+        found, frame, shown: As of the other views; there may be no search yet.
+        act: Starts the two.
+    """
     other = shown.get("beside")
-    rivals = other.training.searches if other and other.training and other.subject == found.plan else {}
+    known = other is not None and found is not None and other.subject == found.plan
+    rivals = other.training.searches if known and other.training else {}
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button(
+            "Run random and grid search",
+            icon=":material/stacked_line_chart:",
+            key="beside",
+            on_click=act,
+            disabled=found is None,
+        )
+        caption("Each gets the budget of this search: as many trials, on the same seeds.")
     if other is not None and other.reason:
-        st.caption(other.reason)
+        caption(other.reason)
     if not rivals:
-        st.caption("“Random and grid beside it” runs both with this budget and compares what each ends with.")
         return
     random = rivals["random"].table()
     scores = random["score"].dropna().to_numpy(float)
@@ -323,14 +346,14 @@ def worth(found: Any, frame: pd.DataFrame, shown: Shown) -> None:
         )
     if found.checks and not other.training.active:
         ends = {name.capitalize(): (r.checks or (None,))[0] for name, r in rivals.items()}
-        st.markdown(ending.helped(found.checks[0], ends, found.plan))
+        st.markdown(say.plain(ending.helped(found.checks[0], ends, found.plan)))
     elif found.checks == ():
         st.markdown("All trials of this search diverged, so there is nothing to compare.")
     else:
-        st.caption("The sentence comes when all searches have checked their best on fresh seeds.")
-    st.caption(
-        "The curve is the best that k random settings come to on average (from the random search); where it "
-        "is level, more trials would not help."
+        caption("The comparison follows once all three have run their best again on fresh seeds.")
+    caption(
+        "The curve is the expected best of k random trials, from the random search.",
+        "Where it is level, more trials would not help.",
     )
 
 

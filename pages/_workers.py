@@ -18,13 +18,14 @@ from core.store import VARIABLE, default_url, shown
 from pages import _controls as controls
 from pages import _live as live
 from pages import _open as opening
-from pages._study import in_database
+from pages import _say as say
+from pages._study import caption, in_database
 
 
 def workers(found: Any) -> None:
     """Who works on the study; or, while it is here alone, how to share it."""
     if jobs.limits() == jobs.HOSTED:
-        st.caption("On this hosted demo a search runs here alone. Run the app yourself to use many machines.")
+        caption("On this hosted demo a search runs here alone. Run the app yourself to use many machines.")
         return
     if found is not None and found.shared:
         _shared(found)
@@ -36,15 +37,21 @@ def _alone(found: Any) -> None:
     try:
         where = shown(default_url())
     except ValueError as error:
-        st.error(str(error))
+        say.complain([str(error)])
         return
-    st.caption(
-        f"A shared search lives in a database, here `{where}`, and any number of processes work on it. "
-        f"Another database, such as a PostgreSQL server for many machines, is named by {VARIABLE}."
+    caption(
+        f"A shared search lives in a database, here {where}, and any number of processes work on it.",
+        f"Another database, such as a PostgreSQL server for many machines, is named by {VARIABLE}.",
     )
     with st.container(horizontal=True, vertical_alignment="bottom", key="share"):
         st.text_input(
-            "Name of the study", key="w_study", max_chars=64, placeholder="made up when empty", width=260
+            "Name of the study",
+            "",
+            key="w_study",
+            max_chars=64,
+            placeholder="made up when empty",
+            width=260,
+            on_change=controls.touch,
         )
         st.button(
             "Share this search",
@@ -52,43 +59,41 @@ def _alone(found: Any) -> None:
             key="share_it",
             on_click=_share,
             args=(found,),
-            disabled=found is None,
-            help="Its trials so far go into the database, and workers go on with it.",
+            disabled=found is None or not live.mine(live.job("tune")),
+            help="Its trials so far go into the database, and workers continue it.",
         )
+    say.at_field("w_study")
 
 
 def _share(found: Any) -> None:
+    """Puts the search into the database; it goes on here until it is there."""
     controls.touch()
-    shown_job = live.manager().get(controls.words().get("tune", ""))
+    shown_job = live.job("tune")
     if not live.mine(shown_job) or shown_job.training is not found:  # shared by the click before this one
         return
-    if not shown_job.over:
-        shown_job.stop()
-        shown_job.wait()
-    opening.follow(lambda: share(found, default_url(), _typed()))
-
-
-def _typed() -> str:
-    return Word().check("The name of a study", st.session_state.get("w_study", "").strip())
+    try:
+        name = Word().check("The name of a study", st.session_state.get("w_study", "").strip())
+    except ValueError as error:
+        say.refuse(str(error), "w_study")
+        return
+    opening.follow(lambda: share(found, default_url(), name))
 
 
 def _shared(found: Watched) -> None:
     look = found.look
     st.code(worker.command(found.name), language="bash")
     url = default_url()
-    lines = [f"The database is `{shown(url)}`."]
-    if url.startswith("sqlite"):
-        lines.append(
-            f"It is a file of this machine; for other machines name a PostgreSQL server in {VARIABLE}."
-        )
-    else:
-        lines.append(f"Set {VARIABLE} to its address, with the password, wherever a worker runs.")
-    st.caption(" ".join(lines))
+    caption(
+        f"The database is {shown(url)}.",
+        f"It is a file of this machine; for other machines name a PostgreSQL server in {VARIABLE}."
+        if url.startswith("sqlite")
+        else f"Set {VARIABLE} to its address, with the password, wherever a worker runs.",
+    )
     _orders(found)
     if found.trouble:
-        st.error(found.trouble)
+        say.complain([found.trouble])
     if not len(look.workers):
-        st.caption(SILENT)
+        caption(SILENT)
         return
     st.dataframe(_table(look.workers), hide_index=True, width="stretch")
     st.vega_lite_chart(
@@ -101,37 +106,37 @@ def _shared(found: Watched) -> None:
 
 
 def _orders(found: Watched) -> None:
-    """Starts a worker here, and stops all of them or one."""
+    """Starts a worker here, stops all of them or one, and lets them go on."""
+    stopped, alive, begun = found.look.stopped, found.alive, st.session_state.get("begun", 0)
     with st.container(horizontal=True, gap="small", key="worker_actions"):
         st.button(
             "Start one here",
             icon=":material/add:",
-            key="worker_here",
+            key=f"worker_here--{begun}",
             on_click=_start,
-            args=(found.name,),
+            args=(found.name, begun),
             disabled=not found.searching,
         )
-        if found.look.stopped:
-            st.button(
-                "Let them go on",
-                icon=":material/play_arrow:",
-                key="workers_on",
-                on_click=_stop,
-                args=(found, False),
-            )
-        else:
-            st.button(
-                "Stop all",
-                icon=":material/stop:",
-                key="workers_stop",
-                on_click=_stop,
-                args=(found, True),
-                disabled=not found.searching,
-            )
-        alive = found.alive
+        st.button(
+            "Stop all",
+            icon=":material/stop:",
+            key="workers_stop",
+            on_click=_stop,
+            args=(found, True),
+            disabled=stopped or not found.searching,
+        )
+        st.button(
+            "Let them go on",
+            icon=":material/play_arrow:",
+            key="workers_on",
+            on_click=_stop,
+            args=(found, False),
+            disabled=not stopped,
+        )
         with st.popover("Stop one", icon=":material/stop_circle:", disabled=not alive):
             for machine in alive:
-                st.button(machine, key=f"stop_{machine}", on_click=_stop_one, args=(found, machine))
+                name = say.plain(machine)
+                st.button(name, key=f"stop_{machine}", on_click=_stop_one, args=(found, machine))
 
 
 def _table(known: pd.DataFrame) -> pd.DataFrame:
@@ -150,12 +155,16 @@ def _table(known: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _start(name: str) -> None:
+def _start(name: str, begun: int) -> None:
+    """Starts a worker for a study; a second click means the same one."""
     controls.touch()
+    if st.session_state.get("begun", 0) != begun:
+        return
+    st.session_state["begun"] = begun + 1
     try:
         worker.start(name)
     except OSError as error:
-        st.session_state["wrong"] = [f"No worker could be started here: {error}"]
+        say.refuse(f"No worker could be started here: {error}")
 
 
 def _stop(found: Watched, stop: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -11,13 +12,14 @@ import streamlit as st
 from core import jobs
 from core.config import Config
 from core.registry import Choice, Flag, Word
-from core.search.plan import BATCH, SAMPLER, SAMPLERS, SEEDS, TRIALS, Plan, moved, same
+from core.search.plan import BATCH, EXACT, SAMPLER, SAMPLERS, SEEDS, TRIALS, Plan, moved, same
 from core.search.space import Space
-from core.searches import SEARCHES
+from core.searches import OPENING, SEARCHES
 from pages import _controls as controls
-from pages import _frame  # noqa: F401
+from pages import _frame as frame
 from pages import _live as live
 from pages import _open as opening
+from pages import _say as say
 from pages import _space as spaces
 from pages import _study as study
 from pages._problem import problem
@@ -25,10 +27,10 @@ from pages._problem import problem
 VIEWS = {
     "maps": "Maps",
     "slices": "Slices",
-    "parallel": "Parallel",
+    "parallel": "Parallel coordinates",
     "importances": "Importances",
     "trials": "Trials",
-    "worth": "Was it worth it?",
+    "worth": "Against random and grid",
     "workers": "Workers",
 }
 PAGE = {
@@ -42,27 +44,25 @@ PAGE = {
     "seeds": SEEDS,
     "round": BATCH,
     "sampler": SAMPLER,
-    "exact": Flag(
-        False, "Linear scales, one seed, one trial at a time, the plain loss, as the tutorial has it."
-    ),
+    "exact": EXACT,
     "speed": Choice(tuple(live.SECONDS), "fast"),
     "view": Choice(tuple(VIEWS), "maps"),
     "across": Word("learning_rate"),
     "up": Word(),
 }
-SEARCH = ("space", "trials", "seeds", "round", "sampler", "exact")
-NEW, GOING = "Start", "Going"  # what Start would do now
-ON, LONGER, MOVED = "Go on", "More trials", "New ranges"
-STARTS = {
-    NEW: "Begins a search with the settings of now.",
-    GOING: "It is on its way.",
-    ON: "Goes on where it was stopped.",
-    LONGER: "Goes on until there are as many trials as the budget says now.",
-    MOVED: "Goes on in the ranges of now; what was tried inside them is taken over.",
+JOBS = ("tune", "beside", "truth", "study")
+BESIDE = {"beside": "Random and grid", "truth": "True loss"}  # what else is trained, and its words
+NEW, GOING, RESUME, ON, LONGER, MOVED = "new", "going", "resume", "on", "longer", "moved"
+STARTS = {  # what Start would do now: its words, and the help
+    NEW: ("Start", "Starts a search with these settings."),
+    GOING: ("Start", "The search with these settings is running."),
+    RESUME: ("Resume", "Resumes what is paused."),
+    ON: ("Go on", "Continues the search where it was stopped."),
+    LONGER: ("More trials", "Continues the search up to the number of trials that is set now."),
+    MOVED: ("New ranges", "Continues in the new ranges; completed trials inside them are kept."),
 }
-BESIDE = {"beside": "Random and grid", "truth": "The truth"}  # what else is trained, and its words
-MORE = 10  # trials that one click adds to a search that has ended
-HEIGHT = 300
+MORE = 10  # trials that one click adds
+HEIGHT = 270
 
 
 def value(word: str) -> Any:
@@ -72,7 +72,7 @@ def value(word: str) -> Any:
 
 def job(word: str = "tune") -> jobs.Job | None:
     """The job that the page shows under a word: tune, beside or truth."""
-    return live.manager().get(controls.words().get(word, ""))
+    return live.job(word)
 
 
 def search() -> Any:
@@ -99,145 +99,176 @@ def shown_plan() -> Plan | None:
     return found.plan if found else shown.subject if shown else None
 
 
-def launch(make: Callable[[], Any], asked: Plan, word: str, updates: int) -> None:
-    """Submits a job and shows it under a word of the link; a search takes its time, as the speed says."""
-    seconds = live.SECONDS[value("speed")] if word == "tune" else None
-    try:
-        new = live.launch([asked.config], seconds, make=make, updates=updates, subject=asked)
-    except jobs.Refused as refusal:
-        st.session_state["wrong"] = [str(refusal)]
-        return
-    if new:
-        controls.words()[word] = new.id
+def active() -> list[jobs.Job]:
+    """What goes on and is this visitor's: the search, and what is trained beside it."""
+    return [each for word in ("tune", *BESIDE) if live.going(each := job(word))]
 
 
-def start() -> None:
-    """Does what Start says: begins a search, or goes on with the one that is shown."""
-    controls.touch()
-    shown, found = job(), search()
-    try:
-        asked = plan()
-        what = intent(asked)
-    except ValueError as error:
-        st.session_state["wrong"] = [str(error)]
-        return
-    if what == GOING:
-        return
-    st.session_state["wrong"] = []
-    if what in (ON, LONGER):
-        found.extend(max(0, asked.trials - found.target))
-        study.tell(found, "resume")
-        go_on(found)
-        return
-    if live.mine(shown) and not shown.over:
-        shown.stop()
-        shown.wait()
-        if what == MOVED:
-            study.tell(found, "stop")
-    for word in ("beside", "truth", "study"):
-        controls.words().pop(word, None)
-    st.session_state.pop("trial", None)  # what was picked of the search before
-    make = (lambda: found.moved(asked, MORE)) if what == MOVED else (lambda: study.new(asked))
-    launch(make, asked, "tune", asked.updates)
+def pace() -> float | None:
+    """How many seconds a search takes at least, as the speed says."""
+    return live.SECONDS[value("speed")]
 
 
-def intent(asked: Plan) -> str:
-    """What Start does now: the words on the button."""
-    shown, found, known = job(), search(), shown_plan()
+def intent() -> str:
+    """What Start does now, as a key of STARTS.
+
+    Raises:
+        ValueError: The controls describe no search.
+    """
+    asked, shown, found, known = plan(), job(), search(), shown_plan()
     if shown is None or known is None or not live.mine(shown):
         return NEW
     if found is not None and moved(asked, known):
         return MOVED
     if not same(asked, known):
         return NEW
+    if found is not None and asked.trials > found.target:
+        return LONGER
+    if (told := active()) and all(each.state == jobs.PAUSED for each in told):
+        return RESUME
     if not shown.over:
         return GOING
-    if found is None:
-        return NEW
-    if asked.trials > found.target:
-        return LONGER
-    return ON if found.active else NEW
+    return ON if found is not None and found.active else NEW
 
 
-def more() -> None:
-    """Makes the search longer."""
+def start(meant: str) -> None:
+    """Does what Start says.
+
+    Args:
+        meant: What it said when it was drawn. A search that was to go on and has ended since is left alone.
+    """
     controls.touch()
-    shown, found = job(), search()
-    if not live.mine(shown) or found is None:
-        return
+    begin(meant)
+
+
+def begin(meant: str = NEW) -> None:
+    """As `start`."""
+    found = search()
     try:
-        found.extend(MORE)
+        what = intent()
+        if what in (ON, LONGER):
+            found.extend(max(0, plan().trials - found.target))
     except ValueError as error:
-        st.session_state["wrong"] = [str(error)]
+        say.refuse(str(error))
         return
-    if shown.over:
+    if what == NEW and (meant == NEW or shown_plan() is None or _other()):
+        renew()
+    elif what == MOVED:
+        _move(found)
+    elif what in (ON, LONGER, RESUME):
         go_on(found)
 
 
-def go_on(found: Any) -> None:
-    """Lets the search that is shown go on, at the speed that is set."""
+def renew() -> None:
+    """Begins a search with the settings of now."""
     try:
-        study.go_on(found, live.SECONDS[value("speed")] if found.pace is None else None)
-    except jobs.Refused as refusal:
-        st.session_state["wrong"] = [str(refusal)]
+        asked = plan()
+    except ValueError as error:
+        say.refuse(str(error))
+        return
+    launch(lambda: study.new(asked), asked)
+
+
+def launch(make: Callable[[], Any], asked: Plan) -> bool:
+    """Shows a new search in the place of the one before; whether it was taken on."""
+    before = job()
+    if not live.launch("tune", [asked.config], pace(), make=make, updates=asked.updates, subject=asked):
+        return False
+    if live.going(before):
+        before.stop()
+    for word in ("beside", "truth", "study"):
+        controls.words().pop(word, None)
+    st.session_state.pop("trial", None)  # what was picked of the search before
+    return True
+
+
+def _move(found: Any) -> None:
+    """Goes on in other ranges."""
+    before, asked = job(), plan()
+
+    def make() -> Any:
+        before.stop()
+        before.wait()  # what ends until then is taken over
+        return found.moved(asked, MORE)
+
+    going = live.going(before)
+    if launch(make, asked) and going:
+        tell(found, "stop")
+
+
+def go_on(found: Any) -> None:
+    """Lets the search that is shown go on, at the speed that is set, and what is trained beside it."""
+    left = found is not None and found.active
+    if job().over and left:
+        study.go_on(found, pace() if found.pace is None else None)
+    live.command(jobs.Job.resume, *active())
+    if left:
+        tell(found, "resume")
+
+
+def tell(found: Any, name: str) -> None:
+    """Tells the workers of a shared search what its job was told."""
+    if found is not None:
+        study.in_database(lambda: found.command(name))
+
+
+def more(found: Any, target: int) -> None:
+    """Makes a search longer, up to a number of trials; a second click means the same number."""
+    controls.touch()
+    if not live.mine(job()) or search() is not found or found.target >= target:
+        return
+    try:
+        found.extend(target - found.target)
+    except ValueError as error:
+        say.refuse(str(error))
+        return
+    if job().over:
+        go_on(found)
 
 
 def wider(space: Space) -> None:
     """Goes on beyond the ends on which the best setting lies."""
-    controls.put("space", PAGE["space"], space)
-    start()
+    controls.touch()
+    if controls.put("space", PAGE["space"], space):
+        begin(MOVED)
 
 
 def beside() -> None:
-    """Random and grid search with the same budget."""
+    """Random and grid search with the same budget, unless they go on or have ended."""
     controls.touch()
     known, now = shown_plan(), job("beside")
-    if known is None or (now is not None and not now.over):
+    if known is None or (now is not None and now.subject == known and not _broken_off(now)):
         return
-    controls.words()["view"] = "worth"
-    launch(lambda: study.beside(known), known, "beside", 2 * known.updates)
+    made = {"make": lambda: study.beside(known), "updates": 2 * known.updates, "subject": known}
+    live.launch("beside", [known.config], None, **made)
 
 
-def command(name: str) -> None:
-    """Passes a command on to all that goes on, and to the search's workers; a double click is one click."""
-    controls.touch()
-    told = going()
-    if not told or controls.again(name):
-        return
-    for each in told:
-        getattr(each, name)()
-        each.wait()
-    if job() in told:
-        study.tell(search(), name)
+def _broken_off(shown: jobs.Job) -> bool:
+    return shown.state in (jobs.STOPPED, jobs.FAILED)
 
 
-def going() -> list[jobs.Job]:
-    """What goes on and is this visitor's: the search, and what is trained beside it."""
-    shown = [job(word) for word in ("tune", *BESIDE)]
-    return [each for each in shown if each is not None and live.mine(each) and not each.over]
-
-
-def take_preset() -> None:
+def take_preset(name: str) -> None:
     """Takes over all settings of the search that was picked, and starts it."""
-    if (name := controls.heard("w_search")) is None:
-        return
+    controls.replace_words(_words(name), PAGE, ("view", "across", "up", "speed", *JOBS))
+    renew()
+
+
+def _words(name: str) -> dict[str, str]:
+    """The words of a preset."""
     preset = SEARCHES[name]
-    controls.replace_words(
-        preset.plan.config.to_query() | dict(preset.search), PAGE, ("view", "across", "up")
-    )
-    start()
+    return preset.plan.config.to_query() | dict(preset.search)
 
 
 def presets() -> None:
     """The menu of searches."""
-    controls.show("w_search", _preset())
-    st.selectbox(
-        "Preset",
+    controls.pick(
+        "w_search",
         list(SEARCHES),
-        key="w_search",
-        format_func=lambda name: SEARCHES[name].title,
+        lambda name: SEARCHES[name].title,
+        _preset(),
+        take_preset,
+        label="Preset",
         placeholder="Your own settings",
-        on_change=take_preset,
     )
 
 
@@ -251,100 +282,88 @@ def _preset() -> str | None:
 
 def actions(config: Config) -> None:
     """What can be done: start and steer, and what is searched."""
-    shown, active, what = job(), going(), _start_words()
-    paused = bool(active) and all(each.state == jobs.PAUSED for each in active)
+    shown, found, told = job(), search(), active()
+    try:
+        what = intent()
+    except ValueError:
+        what = NEW
+    title, help_ = STARTS[what]
+
+    def also(name: str) -> None:
+        if shown in told and live.mine(shown):
+            tell(found, name)
+
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="actions"):
-        st.button(
-            NEW if what == GOING else what,
-            icon=":material/play_arrow:",
-            type="primary",
-            key="start",
-            on_click=start,
-            disabled=what == GOING,
-            help=STARTS[what],
-            width=130,
-        )
-        st.button(
-            "Resume" if paused else "Pause",
-            icon=":material/resume:" if paused else ":material/pause:",
-            key="pause",
-            on_click=command,
-            args=("resume" if paused else "pause",),
-            disabled=not active,
-        )
-        st.button(
-            "Stop", icon=":material/stop:", key="stop", on_click=command, args=("stop",), disabled=not active
-        )
+        live.run_bar(told, partial(start, what), title, also=also, help=help_, width=120)
+        target = found.target + MORE if found is not None else MORE
         st.button(
             f"{MORE} more",
             icon=":material/add:",
-            key="more",
+            key=f"more--{target}",
             on_click=more,
-            disabled=not live.mine(shown) or search() is None,
-            help="Makes this search longer; the best are checked anew in the end.",
+            args=(found, target),
+            disabled=not live.mine(shown) or found is None,
+            help="Makes this search longer; the best are checked again in the end.",
         )
-        st.button(
-            "Random and grid beside it",
-            icon=":material/stacked_line_chart:",
-            key="beside",
-            on_click=beside,
-            disabled=shown is None,
-            help="Two other searches with the same budget: did the Bayesian one help here?",
-        )
-        controls.popover("What is searched", ":material/tune:", "searched", lambda: spaces.editor(config))
-        controls.popover("Budget and sampler", ":material/timer:", "budget", _budget)
+        controls.popover("Search space", ":material/tune:", "searched", lambda: spaces.editor(config))
+        controls.popover("Budget", ":material/timer:", "budget", _budget)
         controls.popover("Open", ":material/folder_open:", "open", opening.choices)
-        controls.segments("speed", PAGE["speed"], str.capitalize, speed)
+        controls.segments("speed", PAGE["speed"], str.capitalize, _speed)
 
 
 def _budget() -> None:
     for word in ("trials", "seeds", "round"):
         controls.control(word, PAGE[word])
-    controls.pick("sampler", list(SAMPLERS), SAMPLERS.__getitem__, value("sampler"), _sampled)
-    controls.control("exact", PAGE["exact"])
+    controls.pick(
+        "w_sampler",
+        list(SAMPLERS),
+        SAMPLERS.__getitem__,
+        value("sampler"),
+        lambda name: controls.put("sampler", SAMPLER, name),
+        help=SAMPLER.help,
+    )
+    controls.control("exact", EXACT)
 
 
-def speed(word: str, name: str) -> None:
+def _speed(word: str, name: str) -> None:
     """The search that goes on takes the new speed at once."""
     shown, found = job(), search()
-    if live.mine(shown) and found is not None and found.pace is None:
-        seconds = live.SECONDS[name]
-        shown.set_pace(found.steps / seconds if seconds else None)
-
-
-def _sampled(word: str, name: str) -> None:
-    controls.words()[word] = name
-
-
-def _start_words() -> str:
-    try:
-        return intent(plan())
-    except ValueError:
-        return NEW
+    if live.going(shown) and found is not None and found.pace is None:
+        shown.set_pace(found.steps / pace() if pace() else None)
 
 
 def panel() -> None:
     """Progress, verdict, history, curves and the view; the same elements whatever the state."""
     shown, found = job(), search()
-    frame = found.table() if found else None
+    table = found.table() if found else None
+    other = shown is not None and _other()
     if found is not None and found.pace and shown.pace and not found.searching:
         shown.set_pace(None)  # what is left is training, not looking on
     st.progress(*_progress(shown))
     with st.container(key="verdict"):
-        words, use = st.columns([5, 1], vertical_alignment="top")
-        words.markdown(study.verdict(shown, frame) if shown else study.ready(plan))
+        words, use = st.columns([4, 1], vertical_alignment="top")
+        with words, st.container(key="found"):
+            st.markdown(say.plain(_said(shown, table, other)))
         with use:
-            study.use(found, frame, wider if live.mine(shown) and not _other(shown) else None)
-    left, right = st.columns([3, 2])
+            study.use(found, table, wider if live.mine(shown) and not other else None)
+    left, right = st.columns(2)
     with left:
-        study.history(found, frame, _beside(), HEIGHT)
+        study.history(found, table, _beside(), HEIGHT)
     with right:
-        study.curves(found, frame, HEIGHT)
-    if name := _preset():
-        st.caption(f"**What to notice** {SEARCHES[name].look}")
+        study.curves(found, table, HEIGHT)
+    with st.container(key="notice"):
+        name = _preset()
+        st.caption(f"**What to notice** {SEARCHES[name].look}" if name else "")
     controls.segments("view", PAGE["view"], VIEWS.__getitem__)
     with st.container(key="view"):
-        study.view(value("view"), found, frame, {word: job(word) for word in BESIDE})
+        study.view(value("view"), found, table, {word: job(word) for word in BESIDE}, beside)
+
+
+def _said(shown: jobs.Job | None, table: pd.DataFrame | None, other: bool) -> str:
+    """What the search has found, or would do."""
+    if shown is None:
+        return study.GONE if live.gone("tune") else study.ready(plan)
+    return study.verdict(shown, table, other)
 
 
 def _beside() -> dict[str, pd.DataFrame]:
@@ -357,33 +376,32 @@ def _beside() -> dict[str, pd.DataFrame]:
 def _progress(shown: jobs.Job | None) -> tuple[float, str]:
     """How far the search is; once it has ended, how far what is trained beside it is."""
     if shown is None:
-        return 0.0, "Ready"
+        return 0.0, "Not kept any more" if live.gone("tune") else "Ready"
     for word, name in BESIDE.items():
         aside = job(word)
         if shown.over and aside is not None and not aside.over:
             return study.beside_progress(aside, name)
-    return study.fraction(shown), study.progress(shown, _other(shown))
+    return study.fraction(shown), study.progress(shown)
 
 
-def _other(shown: jobs.Job) -> bool:
+def _other() -> bool:
     """Whether the search shown is of other settings than the controls say."""
+    known = shown_plan()
     try:
-        known = shown_plan()
-        return not (same(plan(), known) or moved(plan(), known))
+        return known is not None and not (same(plan(), known) or moved(plan(), known))
     except ValueError:
         return False
 
 
-def main() -> None:
+def draw() -> None:
     """The page."""
-    wrong = controls.read_link(PAGE)
+    controls.read_link(PAGE, _words(OPENING.name), _words)
     config = controls.config()
     if controls.words().pop("run", "false") == "true":
-        start()
+        begin()
     elif (name := controls.words().get("study")) and job() is None:
         opening.study(name)
-    elif "tune" not in controls.words() and not controls.opened_by_link():
-        start()
+        config = controls.config()
     followed = [job(word) for word in ("tune", *BESIDE)]
     for each in followed:
         if each is not None:
@@ -391,14 +409,10 @@ def main() -> None:
     with st.sidebar:
         presets()
         problem(config, lambda word, new: None)
-    st.markdown(
-        "**Tune** · which values should I use? :gray[Each trial trains one setting, on a few seeds; "
-        "a model of the trials so far chooses the next.]"
-    )
-    controls.complain(st.session_state.get("wrong", wrong))
+    frame.head("Tune", "which values should I use?", controls.start_link(PAGE, JOBS, _preset()))
     actions(config)
     live.follow(followed[0], panel, *followed[1:])
     controls.write_link(PAGE)
 
 
-main()
+frame.guarded(draw)
