@@ -88,6 +88,28 @@ class History:
         return twin
 
 
+def table(records: Sequence[Record], metric: str) -> pd.DataFrame:
+    """The records of one run for a person: a row for each epoch, named as on the page.
+
+    Args:
+        records: Of one run.
+        metric: What the metric is called, "Accuracy" or "R²".
+
+    Returns:
+        Epoch, Update, the losses, the metrics, Gradient norm and Status; what is not known is missing, and
+        without a validation part its columns are.
+    """
+    inside = f"{metric[:1].lower()}{metric[1:]}" if metric.isascii() else metric
+    names = {
+        **{"epoch": "Epoch", "step": "Update"},
+        **{"train_loss": "Training loss", "valid_loss": "Validation loss"},
+        **{"train_metric": f"Training {inside}", "valid_metric": f"Validation {inside}"},
+        **{"gradient_norm": "Gradient norm", "status": "Status"},
+    }
+    every = pd.DataFrame(records, columns=list(Record._fields)).drop(columns="run").rename(columns=names)
+    return every.drop(columns=[c for c in every if c.startswith("Validation") and every[c].isna().all()])
+
+
 MARKS = 64  # changes drawn at the most
 CURVE = ("epoch", "raw", "smooth", "train", "valid", "lost", "changed", "learning_rate", "momentum")
 

@@ -9,8 +9,9 @@ import pandas as pd
 import streamlit as st
 
 from core import charts, jobs, learned, verdict
+from core.compare import metric_name
 from core.config import Config
-from core.history import CURVE, DIVERGED, Record, curve
+from core.history import CURVE, DIVERGED, Record, curve, table
 from core.optimizers import LEARNING_RATE
 from core.presets import OPENING, PRESETS
 from core.registry import Choice, Flag, Interval, Word
@@ -330,9 +331,10 @@ def under(config: Config) -> None:
         else ""
     )
     st.caption(f"**The rule** {(type(config.optimizer).__doc__ or '').splitlines()[0]}{reach}")
-    with st.expander("Data table", on_change=controls.touch, key="table") as table:
-        if table.open and shown and shown.training:
-            st.dataframe(pd.DataFrame(shown.training.records(0)), hide_index=True)
+    with st.expander("Data table", on_change=controls.touch, key="table") as opened:
+        if opened.open and shown and shown.training:
+            name = metric_name(shown.configs[0])
+            st.dataframe(table(shown.training.records(0), name), hide_index=True)
 
 
 def draw() -> None:

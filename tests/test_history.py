@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.history import CURVE, DIVERGED, FINISHED, RUNNING, Change, History, Record, curve
+from core.history import CURVE, DIVERGED, FINISHED, RUNNING, Change, History, Record, curve, table
 
 EPOCH = 10  # steps in an epoch
 
@@ -182,3 +182,14 @@ def test_neighbours_are_not_drawn() -> None:
     assert len(drawn(table, "raw")) == 20
     assert not (table == 7.0).to_numpy().any()
     assert table["changed"].isna().all()
+
+
+def test_the_table_for_a_person_has_the_pages_words_and_no_empty_column() -> None:
+    aside = table([record(0, 2.0, 3.0), record(1, 1.0, 1.5)], "R²")
+    assert list(aside) == [
+        *("Epoch", "Update", "Training loss", "Validation loss", "Training R²", "Validation R²"),
+        *("Gradient norm", "Status"),
+    ]
+    assert aside["Validation loss"].tolist() == [3.0, 1.5]
+    alone = table([Record(0, 1, 10, 2.0, math.nan, 0.5, math.nan, 1.0, FINISHED)], "Accuracy")
+    assert list(alone) == ["Epoch", "Update", "Training loss", "Training accuracy", "Gradient norm", "Status"]
