@@ -270,15 +270,19 @@ def wrong(opening: Opening, seen: Seen, usual: Seen | None = None) -> list[str]:
         found += _differences(usual.fields, seen.fields)
         found += [f"{w} in the address" for w in _settings(seen.link).items() ^ _settings(usual.link).items()]
         return found
-    found += flashed(opening, seen)
+    found += _misshown(opening, seen.fields)
     found += [f"no field {label!r}" for label in expected(opening) if label not in seen.fields]
     return found + _misled(opening, seen.link)
 
 
 def flashed(opening: Opening, seen: Seen) -> list[str]:
-    """The fields that are drawn and show something else than the link says."""
+    """The fields that show something else than the link says; an empty one is only about to be drawn."""
+    return _misshown(opening, {label: texts for label, texts in seen.fields.items() if "" not in texts})
+
+
+def _misshown(opening: Opening, fields: Mapping[str, list[str]]) -> list[str]:
     asked = {**expected(opening), **opening.shown}
-    drawn = {label: texts for label, texts in seen.fields.items() if label in asked}
+    drawn = {label: texts for label, texts in fields.items() if label in asked}
     return _differences({label: [asked[label]] * len(texts) for label, texts in drawn.items()}, drawn)
 
 
