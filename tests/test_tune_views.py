@@ -23,11 +23,12 @@ from core.search import Plan, Space
 from core.search.study import Search
 from core.search.truth import Truth
 from pages import _live, _study
+from tests.seen import read, widget
 
 BOSTON = Config.from_query({"dataset": "boston", "optimizer": "momentum", "epochs": "2"})
 PAIR = "learning_rate", "batch_size"
-EXACT = "The white-edged line is the largest learning rate that holds, from the data alone."
-LOCAL = "The white-edged line is a local estimate of the largest learning rate that holds"
+EXACT = "The white-edged line is the largest stable learning rate, from the data alone."
+LOCAL = "The white-edged line is a local estimate of the largest stable learning rate"
 
 
 def ended(config: Config, **more: Any) -> Search:
@@ -56,7 +57,7 @@ def drawn(view: str, found: Search, **shown: Any) -> AppTest:
 
 
 def captions(at: AppTest) -> str:
-    return " ".join(caption.value for caption in at.caption)
+    return " ".join(read(caption.value) for caption in at.caption)
 
 
 def truth(at: AppTest) -> pd.DataFrame:
@@ -78,7 +79,7 @@ def test_the_truth_is_drawn_while_it_was_trained_where_the_other_maps_are_held(f
     job = trained(found, learning_rate=0.05, batch_size=3)
     at = drawn("maps", found, truth=job)
     assert truth(at)["value"].to_numpy() == pytest.approx(job.training.scores.ravel())
-    assert "trained at" not in captions(at)
+    assert "measured at" not in captions(at)
 
 
 def test_a_truth_of_another_momentum_than_the_maps_is_not_drawn_and_the_caption_says_so(
@@ -89,8 +90,7 @@ def test_a_truth_of_another_momentum_than_the_maps_is_not_drawn_and_the_caption_
     cells = truth(at)
     assert len(cells) > 0
     assert cells["value"].isna().all()
-    said = [caption.value for caption in at.caption]
-    assert "The truth was trained at momentum 0.123; it can be trained again." in said
+    assert "The true loss was measured at momentum 0.123; measure it again for" in captions(at)
 
 
 def test_a_truth_over_all_numbers_there_are_is_drawn_wherever_the_best_is() -> None:
@@ -98,11 +98,11 @@ def test_a_truth_over_all_numbers_there_are_is_drawn_wherever_the_best_is() -> N
     job = trained(both, learning_rate=0.05, batch_size=9)
     at = drawn("maps", both, truth=job)
     assert truth(at)["value"].notna().all()
-    assert "held" not in captions(at)
+    assert "The other parameters" not in captions(at)
 
 
 def test_the_grid_of_the_truth_is_promised_no_larger_than_it_may_be(found: Search) -> None:
-    assert "up to 25 by 15 settings" in drawn("maps", found).button(key="truth").help
+    assert "up to 25 by 15 settings" in widget(drawn("maps", found), "truth").help
 
 
 WIDE = Space(learning_rate=(1e-3, 50.0), batch_size=(1, 100))
@@ -124,14 +124,14 @@ def test_the_line_of_the_limit_is_said_to_be_exact_only_where_it_is(
     told = captions(drawn("maps", ended(config, space=WIDE)))
     assert said in told
     assert unsaid not in told
-    assert ("training often holds above it." in told) is (said == LOCAL)
+    assert ("training is often stable above it." in told) is (said == LOCAL)
 
 
 def test_the_error_bars_of_importances_are_said_to_be_the_model_s_own_and_too_narrow_at_first(
     found: Search,
 ) -> None:
     told = captions(drawn("importances", found))
-    assert "The error bar is the model's own uncertainty; it is too narrow while trials are few." in told
+    assert "The error bar is the surrogate's own uncertainty; it is too narrow while trials are few." in told
 
 
 @pytest.fixture
@@ -215,7 +215,7 @@ def again(at: AppTest) -> AppTest:
 
 def look(at: AppTest) -> int:
     """The trial that the Trials view shows."""
-    return int(at.selectbox(key="w_trial").value)
+    return int(widget(at, "w_trial").value)
 
 
 def notes(search: Search) -> dict[int, str]:
@@ -225,7 +225,11 @@ def notes(search: Search) -> dict[int, str]:
 
 def form(at: AppTest) -> dict[str, float]:
     """What the form for a setting of one's own shows."""
-    return {n.label: n.value for n in at.number_input if n.key.startswith("hand_")}
+    return {field.label: float(field.value) for field in by_hand(at)}
+
+
+def by_hand(at: AppTest) -> list[Any]:
+    return [field for field in at.text_input if field.key.startswith("hand_")]
 
 
 def named(values: dict[str, float]) -> dict[str, float]:
@@ -285,8 +289,7 @@ def test_the_trial_that_is_picked_is_looked_at_at_once_and_looking_alone_picks_n
     assert "trial" not in at.session_state
     at.session_state["trial"] = 3
     assert look(again(at)) == 3
-    time.sleep(1.1)
-    at.selectbox(key="w_trial").set_value(1).run()
+    widget(at, "w_trial").set_value(1).run()
     assert (look(at), at.session_state["trial"]) == (1, 1)
 
 
@@ -322,7 +325,7 @@ def test_a_note_and_a_star_of_one_moment_are_both_kept(owned: Callable[..., jobs
     search = going()
     at = view("trials", search, owned(search), trial=2)
     at.text_input[0].set_value("typed")
-    at.button(key="star").click().run()
+    widget(at, "star").click().run()
     row = search.table().loc[2]
     assert (row["note"], row["star"]) == ("typed", True)
 
@@ -334,13 +337,13 @@ def test_the_form_keeps_its_fields_and_where_it_began_while_another_trial_become
     search = going()
     at, began = view("trials", search, owned(search)), best(search)
     assert began is not None
-    fields = [(n.proto.id, n.proto.default) for n in at.number_input]
+    fields = [(n.proto.id, n.proto.default) for n in by_hand(at)]
     assert form(at) == named(search.values(began))
     better(search)
     again(at)
-    assert [(n.proto.id, n.proto.default) for n in at.number_input] == fields
-    at.number_input[0].set_value(0.0123)
-    at.button(key="FormSubmitter:by-hand-Queue it").click().run()
+    assert [(n.proto.id, n.proto.default) for n in by_hand(at)] == fields
+    by_hand(at)[0].set_value("0.0123")
+    widget(at, "queue").click().run()
     queued = search.table().iloc[-1]
     wanted = search.values(began) | {"learning_rate": 0.0123}
     assert {word: queued[word] for word in wanted} == wanted
@@ -352,8 +355,8 @@ def test_the_form_begins_anew_at_a_trial_that_is_picked_and_at_a_copy_which_stay
         at.session_state["trial"] = number
         assert form(again(at)) == named(found.values(number))
     for _ in range(2):
-        at.number_input[0].set_value(0.0123)
-        at.button(key="copy").click()
+        by_hand(at)[0].set_value("0.0123")
+        widget(at, "copy").click()
         assert form(again(at)) == named(found.values(1)), "also a copy of what it began at"
     at.session_state["trial"] = 4
     assert form(again(at)) == named(found.values(1))
@@ -382,11 +385,11 @@ def test_the_button_that_tries_a_setting_is_above_the_maps_and_nothing_comes_or_
     at = view("maps", search, owned(search))
     before = elements(at.main)
     assert max(k for k, kind in enumerate(before) if kind == "button") < before.index("vega_lite_chart")
-    assert at.button(key="try_cell").disabled
+    assert widget(at, "try_cell").disabled
     assert elements(click(at, 0, 0.0123, 17.2).main) == before
-    assert not at.button(key="try_cell").disabled
-    assert at.button(key="try_cell").label == "Try learning rate 0.0123, batch size 17"
-    at.button(key="try_cell").click().run()
+    assert not widget(at, "try_cell").disabled
+    assert read(widget(at, "try_cell").label) == "Try learning rate 0.0123, batch size 17"
+    widget(at, "try_cell").click().run()
     assert elements(at.main) == before
 
 
@@ -396,7 +399,7 @@ def test_the_button_that_tries_a_setting_is_as_wide_before_a_click_as_after(
     drawn_as, button = [], st.button
 
     def noted(label: str, **more: Any) -> bool:
-        if more["key"] == "try_cell":
+        if more["key"].startswith("try_cell"):
             drawn_as.append((label, more["width"], more["wrap"]))
         return button(label, **more)
 
@@ -418,10 +421,10 @@ def test_a_click_on_any_map_is_told_with_all_its_numbers_and_says_as_which_trial
     click(at, map_, 0.0123, 17.2)
     setting = f"earning rate 0.0123, batch size 17, momentum {momentum:.4g}."
     assert f"L{setting}" in captions(at)
-    at.button(key="try_cell").click().run()
+    widget(at, "try_cell").click().run()
     assert f"Queued as trial 7: l{setting}" in captions(at)
     on_to(search, lambda: search.ended == 7)
-    assert f"Tried as trial 7: l{setting}" in captions(again(at))
+    assert f"Completed as trial 7: l{setting}" in captions(again(at))
     last = search.table().iloc[6]
     assert (last["kind"], last["learning_rate"], last["batch_size"]) == ("hand", 0.0123, 17)
     assert last["momentum"] == momentum
@@ -437,7 +440,7 @@ def test_what_is_tried_is_what_was_held_at_the_click_whatever_is_the_best_by_the
     click(at, 1, 0.0123, 17.2)
     better(search)
     assert search.values(best(search))["momentum"] != held["momentum"]
-    again(at).button(key="try_cell").click().run()
+    widget(again(at), "try_cell").click().run()
     queued = search.table().iloc[-1]
     assert (queued["state"], queued["momentum"]) == ("queued", held["momentum"])
 
@@ -448,14 +451,14 @@ def test_the_same_setting_is_queued_once_until_it_has_been_tried_and_another_at_
     search = ended(BOSTON)
     at = view("maps", search, owned(search))
     click(at, 0, 0.0123, 17.2)
-    at.button(key="try_cell").click().run()
-    assert at.button(key="try_cell").disabled
+    widget(at, "try_cell").click().run()
+    assert widget(at, "try_cell").disabled
     assert len(search.table()) == 7
-    click(at, 0, 0.0321, 17.2).button(key="try_cell").click().run()
+    widget(click(at, 0, 0.0321, 17.2), "try_cell").click().run()
     assert len(search.table()) == 8
     on_to(search, lambda: search.ended == 8)
-    assert not again(at).button(key="try_cell").disabled
-    at.button(key="try_cell").click().run()
+    assert not widget(again(at), "try_cell").disabled
+    widget(at, "try_cell").click().run()
     assert len(search.table()) == 9
 
 
@@ -469,7 +472,7 @@ def test_a_second_press_before_the_page_is_drawn_anew_queues_nothing(
         from pages import _trials
 
         for _ in range(2):
-            _trials.enqueue_once(found, setting)
+            _trials.enqueue_once(found, setting, 0)
 
     at = AppTest.from_function(page, args=(search, setting), default_timeout=60)
     at.session_state["words"] = {"tune": owned(search).id}
@@ -483,13 +486,13 @@ def test_a_setting_that_was_clicked_on_other_axes_or_in_another_search_is_not_of
     at = view("maps", found, owned(found))
     click(at, 0, 0.0123, 17.2)
     at.session_state["words"]["across"] = "momentum"
-    assert again(at).button(key="try_cell").disabled
+    assert widget(again(at), "try_cell").disabled
     other = view("maps", going(), cell=at.session_state["cell"])
-    assert other.button(key="try_cell").label == "Try a setting"
+    assert read(widget(other, "try_cell").label) == "Try a setting"
 
 
 def test_who_does_not_own_a_search_is_not_offered_to_try_a_setting_in_it(found: Search) -> None:
-    assert click(view("maps", found), 0, 0.0123, 17.2).button(key="try_cell").disabled
+    assert widget(click(view("maps", found), 0, 0.0123, 17.2), "try_cell").disabled
 
 
 def rings(at: AppTest) -> list[tuple[float, float]]:
