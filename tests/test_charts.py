@@ -87,7 +87,8 @@ def test_no_column_has_a_dot(make, columns):
 @every_spec
 def test_a_spec_holds_no_data(make, columns):
     spec = make()
-    assert not {"datasets", "$schema", "config"} & spec.keys()
+    assert not {"datasets", "$schema"} & spec.keys()
+    assert spec["config"] == {"mark": {"aria": False}}, "colours and fonts are the page's"
     assert not list(parts(spec, "data"))
     assert not list(parts(spec, "values"))
 

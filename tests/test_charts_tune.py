@@ -61,7 +61,7 @@ def test_no_column_has_a_dot(make, columns):
 
 @every_spec
 def test_a_spec_holds_no_data(make, columns):
-    assert not {"datasets", "$schema", "config"} & make().keys()
+    assert not {"datasets", "$schema"} & make().keys()
     assert not list(parts(make(), "data"))
 
 

@@ -46,8 +46,12 @@ _LANE = 22  # pixels at the top of a plot, for the ✕ of trials that diverged
 
 
 def data_free(chart: Any) -> Spec:
-    """A chart as a dict in which neither the whole nor a layer names any data: the page brings its table."""
-    return {**_bare(chart.to_dict()), "padding": {"left": 0, "top": 4, "right": 10, "bottom": 4}}
+    """A chart as a dict in which neither the whole nor a layer names any data: the page brings its table.
+
+    Its marks are no graphics of their own to a screen reader, which reads the text of the whole chart.
+    """
+    look = {"padding": {"left": 0, "top": 4, "right": 10, "bottom": 4}, "config": {"mark": {"aria": False}}}
+    return {**_bare(chart.to_dict()), **look}
 
 
 def _bare(part: Spec) -> Spec:
