@@ -74,7 +74,8 @@ def test_a_search_is_paused_resumed_stopped_and_goes_on(visitor: Visitor, addres
     at = visitor.progress()
     visitor.page.wait_for_timeout(1500)
     assert visitor.progress() == at
-    visitor.button("pause").click()
+    assert "Resume" in visitor.button("start").inner_text()
+    visitor.button("start").click()
     visitor.until(lambda: "Searching" in visitor.progress())
     visitor.button("stop").click()
     visitor.until(lambda: "Stopped" in visitor.progress())
@@ -118,12 +119,12 @@ def test_the_row_of_views_stays_where_it_is_when_a_shorter_one_is_picked(
 ) -> None:
     visitor = Visitor(browser, width=width)
     finished(visitor, address)
-    row = visitor.page.locator(".st-key-w_view")
+    row = visitor.widget("w_view")
     below_the_header = "row => { row.style.scrollMarginTop = '120px'; row.scrollIntoView({block: 'start'}) }"
     row.evaluate(below_the_header)
     visitor.page.wait_for_timeout(500)
     before = row.bounding_box()
-    for name in ("Importances", "Was it worth it?", "Maps"):
+    for name in ("Importances", "Against random and grid", "Maps"):
         row.get_by_text(name, exact=True).click()
         visitor.settle()
         visitor.page.wait_for_timeout(500)
@@ -155,11 +156,57 @@ def test_nothing_fades_while_a_search_goes_on(visitor: Visitor, address: str) ->
     visitor.button("stop").click()
 
 
-def test_a_double_click_on_start_starts_one_search(visitor: Visitor, address: str) -> None:
-    visitor.open(address + SHORT.replace("&run=1", ""))
+def test_the_page_opens_idle_and_start_is_in_sight(visitor: Visitor, address: str) -> None:
+    visitor.open(address + "/tune")
+    visitor.page.wait_for_timeout(1500)
+    assert visitor.progress() == "Ready"
+    assert "tune" not in visitor.link()
+    assert "Press Start for 20 trials" in visitor.widget("verdict").inner_text()
+
+
+def test_a_double_click_does_what_one_click_does(visitor: Visitor, address: str) -> None:
+    visitor.open(address + LONG.replace("&run=1", ""))
     visitor.button("start").dblclick()
+    visitor.until(lambda: trial(visitor) > 4 and "tune" in visitor.link(), 90)
+    first = visitor.link()["tune"]
+    visitor.button("pause").dblclick()
+    visitor.until(lambda: "Paused" in visitor.progress())
+    at = visitor.progress()
+    visitor.page.wait_for_timeout(1000)
+    assert visitor.progress() == at
+    visitor.button("more").dblclick()
+    visitor.until(lambda: "of 70," in visitor.progress())
+    visitor.button("start").dblclick()
+    visitor.until(lambda: "Searching" in visitor.progress())
+    visitor.button("stop").dblclick()
+    visitor.until(lambda: "Stopped" in visitor.progress())
+    assert "of 70," in visitor.progress()
+    assert visitor.link()["tune"] == first
+    visitor.button("start").dblclick()
+    visitor.until(lambda: "Searching" in visitor.progress())
+    visitor.button("stop").click()
+    visitor.until(lambda: "Stopped" in visitor.progress())
+
+
+@pytest.mark.parametrize("view", ["trials", "maps", "worth"])
+def test_nothing_moves_between_idle_running_and_done(browser: Browser, address: str, view: str) -> None:
+    visitor = Visitor(browser, width=1366)
+    visitor.page.set_viewport_size({"width": 1366, "height": 768})
+    visitor.open(address + SHORT.replace("&run=1", f"&view={view}"))
+    visitor.page.wait_for_timeout(500)
+
+    def tops() -> list[float]:
+        places = [visitor.page.locator(f".st-key-{key}").bounding_box() for key in ("verdict", "notice")]
+        row = visitor.widget("w_view").bounding_box()
+        return [place["y"] for place in [*places, row] if place]
+
+    idle = tops()
+    visitor.button("start").click()
     visitor.until(lambda: visitor.progress().startswith("Finished"), 60)
-    assert "8 trials" in visitor.progress()
+    visitor.settle()
+    assert tops() == idle
+    assert max(tops()) < 768
+    visitor.context.close()
 
 
 def test_a_double_click_shares_a_search_once(visitor: Visitor, address: str) -> None:
@@ -170,7 +217,7 @@ def test_a_double_click_shares_a_search_once(visitor: Visitor, address: str) -> 
     visitor.page.wait_for_timeout(1500)
     assert visitor.link()["study"] == name
     visitor.button("open").click()
-    visitor.page.locator(".st-key-w_open input").click()
+    visitor.field("w_open").click()
     options = visitor.page.locator("[role=option]")
     visitor.until(lambda: options.count() > 0)
     assert options.all_inner_texts() == [name]
@@ -204,7 +251,7 @@ def test_a_point_of_the_history_is_picked_by_a_click(visitor: Visitor, address: 
     page = visitor.page
     point = page.locator("svg.marks").first.locator(".mark-symbol path").first
     point.click(force=True)
-    field = page.locator(".st-key-w_trial input")
+    field = visitor.field("w_trial")
     visitor.until(lambda: field.input_value() == "Trial 1")
 
 
@@ -263,22 +310,20 @@ def test_the_ranges_and_the_budget_show_their_values_when_they_are_opened(
 ) -> None:
     visitor.open(address + "/tune?trials=12&space=learning_rate:0.001:0.5,momentum:0:0.9")
     page = visitor.page
-    page.get_by_text("What is searched").click()
-    low, high = (page.locator(f".st-key-w_space_learning_rate_{end} input") for end in ("low", "high"))
+    page.get_by_text("Search space").click()
+    low, high = (visitor.field(f"w_space_learning_rate_{end}") for end in ("low", "high"))
     visitor.until(lambda: low.count() == 1 and high.input_value() == "0.5")
     assert low.input_value() == "0.001"
-    ticks = [
-        page.locator(f".st-key-w_space_{w}_on input") for w in ("learning_rate", "batch_size", "momentum")
-    ]
+    ticks = [visitor.field(f"w_space_{w}_on") for w in ("learning_rate", "batch_size", "momentum")]
     assert [tick.is_checked() for tick in ticks] == [True, False, True]
     high.fill("0.2")
     high.press("Enter")
     visitor.until(lambda: visitor.link().get("space") == "learning_rate:0.001:0.2,momentum:0:0.9")
     assert low.input_value() == "0.001"
     page.keyboard.press("Escape")
-    page.get_by_text("Budget and sampler").click()
-    trials = page.locator(".st-key-w_trials input")
+    page.get_by_text("Budget").click()
+    trials = visitor.field("w_trials")
     visitor.until(lambda: trials.count() == 1 and trials.input_value() == "12")
     page.keyboard.press("Escape")
-    page.get_by_text("What is searched").click()
+    page.get_by_text("Search space").click()
     visitor.until(lambda: high.count() == 1 and high.input_value() == "0.2")
