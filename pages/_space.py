@@ -42,11 +42,10 @@ def editor(config: Config) -> None:
     """Ticks and ends of every number that the rule has; a change takes effect with the next start."""
     space = _shown(config)
     st.caption("Ticked parameters are searched between their bounds; the others keep their values.")
-    with st.container(key="space_heads"):
+    with st.container(key="space"):
         for cell, head in zip(st.columns(COLUMNS)[1:], ("from", "to"), strict=True):
             cell.caption(head)
-    for word in numbers(config):
-        if word in USUAL:
+        for word in filter(USUAL.__contains__, numbers(config)):
             with st.container():  # what is said below one row moves none of the others to another place
                 _row(config, space, word)
                 say.at_field(_name(word))

@@ -318,13 +318,14 @@ def worth(found: Any, frame: pd.DataFrame | None, shown: Shown, act: Callable[[]
     other = shown.get("beside")
     known = other is not None and found is not None and other.subject == found.plan
     rivals = other.training.searches if known and other.training else {}
+    there = known and other.state not in (jobs.STOPPED, jobs.FAILED)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button(
             "Run random and grid search",
             icon=":material/stacked_line_chart:",
             key="beside",
             on_click=act,
-            disabled=found is None,
+            disabled=found is None or there,
         )
         caption("Each gets the budget of this search: as many trials, on the same seeds.")
     if other is not None and other.reason:

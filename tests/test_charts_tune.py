@@ -135,6 +135,12 @@ def test_kinds_of_trials_and_lines_differ_in_colour_and_in_shape(rivals):
         assert len(values) == len(set(values)) == (8 if rivals else 6)
 
 
+@pytest.mark.parametrize("rivals", [False, True])
+def test_no_text_of_the_history_lies_where_trials_are(rivals):
+    marks = [layer["mark"] for layer in charts.history_spec(rivals)["layer"]]
+    assert [mark["text"] for mark in marks if mark["type"] == "text"] == ["diverged"]
+
+
 def test_the_marks_on_a_map_differ_in_shape_or_size_and_in_colour():
     spec = charts.surface_spec("belief", RATE, REST)
     ((shapes,), (fills,), (edges,)) = (map(json.loads, ranges(spec, c)) for c in ("shape", "fill", "stroke"))
