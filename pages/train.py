@@ -288,7 +288,7 @@ def _numbers(shown: jobs.Job | None, records: list[Record]) -> None:
             "Of the last mini-batch of the epoch.",
         ),
         (
-            "Updates a second",
+            "Updates/s",
             shown and shown.rate,
             lambda v: f"{v:,.0f}",
             "What this machine makes at full speed.",
