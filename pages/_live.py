@@ -159,25 +159,32 @@ def watch(job: jobs.Job) -> None:
         job.attach(session())
 
 
-def follow(job: jobs.Job | None, draw: Callable[[], None], *beside: jobs.Job | None) -> None:
+def states(*shown: jobs.Job | None) -> list[tuple[str, bool]]:
+    """How jobs are: a page that was drawn when they were otherwise is drawn anew."""
+    return [(each.state, each.training is None) for each in shown if each is not None]
+
+
+def follow(
+    job: jobs.Job | None,
+    draw: Callable[[], None],
+    *beside: jobs.Job | None,
+    drawn: list[tuple[str, bool]] | None = None,
+) -> None:
     """Draws a panel, again and again while a job is active; the whole page once one is not, or after a click.
 
     Args:
         job: What the panel shows.
         draw: Draws it; always the same elements in the same order.
         beside: Other jobs that it shows.
+        drawn: The jobs' states when the page began to be drawn; those of now when None.
     """
     shown = [each for each in (job, *beside) if each is not None]
-
-    def states() -> list[tuple[str, bool]]:
-        return [(each.state, each.training is None) for each in shown]
-
-    drawn = states()
+    before = states(*shown) if drawn is None else drawn
 
     def panel() -> None:
         for each in shown:
             watch(each)
-        if states() != drawn or st.session_state.get("touched"):
+        if states(*shown) != before or st.session_state.get("touched"):
             st.session_state["own"] = True  # the address bar may be behind when this panel was sent for
             st.rerun()
         draw()

@@ -406,12 +406,13 @@ def draw() -> None:
     for each in followed:
         if each is not None:
             live.watch(each)
+    drawn = live.states(*followed)  # before the buttons, which depend on them
     with st.sidebar:
         presets()
         problem(config, lambda word, new: None)
     frame.head("Tune", "which values should I use?", controls.start_link(PAGE, JOBS, _preset()))
     actions(config)
-    live.follow(followed[0], panel, *followed[1:])
+    live.follow(followed[0], panel, *followed[1:], drawn=drawn)
     controls.write_link(PAGE)
 
 

@@ -108,7 +108,7 @@ def test_a_search_goes_on_while_another_page_is_looked_at_and_after_a_reload(
 
 def test_more_trials_can_be_asked_for_from_a_search_s_first_trials_on(visitor: Visitor, address: str) -> None:
     searching(visitor, address, ended=0)
-    visitor.until(visitor.button("more").is_enabled)
+    visitor.until(visitor.button("more").is_enabled, 60)
     assert "Searching" in visitor.progress()
     visitor.button("stop").click()
 

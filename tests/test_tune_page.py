@@ -1027,3 +1027,23 @@ def test_the_best_that_is_used_is_the_best_on_fresh_seeds() -> None:
     words = at.session_state["words"]
     assert float(words.get("learning_rate", 0.01)) == config.learning_rate
     assert int(words.get("batch_size", 32)) == config.batch_size
+
+
+def test_buttons_that_were_drawn_before_a_search_had_ended_are_drawn_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may end between the row of buttons and the panel below it, after which nothing draws the page."""
+    at = opened(epochs="3", trials="6", seeds="2")
+    bar, held = _live.run_bar, []
+
+    def slow(active: Any, *more: Any, **named: Any) -> None:
+        bar(active, *more, **named)
+        if active and not held:
+            held.append(active[0])
+            seen.until(lambda: held[0].over)
+
+    monkeypatch.setattr(_live, "run_bar", slow)
+    widget(at, "start").click().run()
+    assert held
+    assert widget(at, "pause").disabled
+    assert not widget(at, "more").disabled
