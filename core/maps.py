@@ -22,6 +22,7 @@ from core.registry import Interval
 from core.schedules import Constant, MomentumConstant
 from core.sharpness import config_moments, least_squares
 from core.stability import full_batch_limit, growth_rate, learning_rate_limits
+from core.verdict import SAFE
 
 if TYPE_CHECKING:
     from core.engine import Training
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-SAFE, UNSAFE = 0.7, 2.0  # times the limit: no measured run diverged below, nearly all above
+UNSAFE = 2.0  # times the limit: nearly all runs diverge above it, as none does below `SAFE`
 HIGHEST = 0.99  # momentum of a map's last row
 SPAN = 0.02, 5.0  # of the smallest and the largest limit: the ends of a map's learning rates
 STRIDES = 8, 4, 2, 1  # a map is measured in rounds, from every 8th cell to all

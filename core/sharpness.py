@@ -114,11 +114,6 @@ def local_moments(config: Config) -> Moments:
     return Moments(config.train_rows, largest, np.ones(1), alone, alone, fourth, exact=False)
 
 
-def sharpness(config: Config) -> float:
-    """The largest Hessian eigenvalue of the loss at the first weights; it changes while the model trains."""
-    return _steepest(replace(problem_only(config), batch_size=1))[0]
-
-
 @lru_cache(maxsize=32)
 def _steepest(config: Config) -> tuple[float, Array, Problem, Network, Tensor]:
     """The largest curvature and its direction, and what they were found from; first weights (1, P)."""

@@ -8,65 +8,63 @@ from functools import lru_cache
 
 import numpy as np
 
-from core.compare import Comparison, Summary, estimate, paired
+from core.compare import Comparison, Summary, estimate, metric_name, paired
 from core.config import Config
 from core.history import DIVERGED, FINISHED, Record
 from core.optimizers import SGD, Momentum, Nesterov
-from core.sharpness import inputs, least_squares, problem_only, sharpness
-from core.stability import full_batch_limit, learning_rate_limit
+from core.sharpness import config_moments, least_squares, problem_only
+from core.stability import NotATable, full_batch_limit, learning_rate_limits
 
 FALLING = 0.01  # a loss that changes by less than this share in the last fifth of a run counts as level
 LEVEL = 0.01  # what differs by less than this share is called alike, however sure
-EXACT, LOCAL = "exact", "local"
+SAFE = 0.7  # of the limit: no measured run diverged there
 
 
 @dataclass(frozen=True)
 class Ceiling:
-    """The largest stable learning rate.
+    """The largest stable learning rate, known from the data alone.
 
     Attributes:
         learning_rate: Above it the loss grows without end.
-        kind: "exact" for linear least squares, from the data alone; "local" where it comes from the
-            curvature at the initial weights and changes as the model trains.
     """
 
     learning_rate: float
-    kind: str
 
     @property
     def safe(self) -> float:
         """A rate at which no measured run diverged, 0.7 times the ceiling, in two digits."""
-        return float(f"{0.7 * self.learning_rate:.1e}")
+        return float(f"{SAFE * self.learning_rate:.1e}")
 
 
 def ceiling(config: Config) -> Ceiling | None:
-    """The largest learning rate for the data, model, batch size and momentum of a config.
+    """The largest learning rate for the data, batch size and momentum of a linear least-squares config.
 
-    For linear least squares it is the mini-batch second-moment limit (core.stability), otherwise the
-    full-batch ceiling of the largest Hessian eigenvalue at the first weights. None for rules that scale each
-    parameter by its gradients: they have no such ceiling. Weight decay adds its number to every curvature.
+    It is the mini-batch second-moment limit (core.stability) with the noise of all batches of an epoch, a
+    smaller last one included, so it is the limit that the Stability page draws. None where it is not known:
+    for networks and classes, whose curvature moves in training, and for rules that scale each parameter by
+    its gradients. Weight decay adds its number to every curvature, dampening shortens the steps.
     """
     rule = config.optimizer
-    if not isinstance(rule, (SGD, Momentum, Nesterov)):
+    if not isinstance(rule, (SGD, Momentum, Nesterov)) or not least_squares(config):
         return None
     momentum, nesterov = getattr(rule, "momentum", 0.0), isinstance(rule, Nesterov)
-    found = _ceiling(problem_only(config), momentum, nesterov)
+    limit = _limit(problem_only(config), momentum, nesterov)
     kept = 1 - rule.dampening if isinstance(rule, Momentum) and momentum else 1.0
-    if found is None or kept == 0:
+    if limit is None or kept == 0:
         return None
-    limit = found.learning_rate
     if rule.weight_decay:
         limit = 1 / (1 / limit + 1 / full_batch_limit(rule.weight_decay, momentum, nesterov))
-    return Ceiling(limit / kept, found.kind)
+    return Ceiling(limit / kept)
 
 
 @lru_cache(maxsize=128)
-def _ceiling(config: Config, momentum: float, nesterov: bool) -> Ceiling | None:
-    if least_squares(config):
-        limit = learning_rate_limit(inputs(config), config.batch_size, momentum, nesterov)
-        return Ceiling(limit, EXACT) if np.isfinite(limit) and limit > 0 else None
-    largest = sharpness(config)
-    return Ceiling(full_batch_limit(largest, momentum, nesterov), LOCAL) if largest > 0 else None
+def _limit(config: Config, momentum: float, nesterov: bool) -> float | None:
+    try:
+        known = config_moments(config)
+    except NotATable:
+        return None
+    limit = float(learning_rate_limits(known, [config.batch_size], np.array([momentum]), nesterov)[0, 0])
+    return limit if np.isfinite(limit) and limit > 0 else None
 
 
 def verdict(config: Config, records: Sequence[Record], limit: Ceiling | None = None) -> str:
@@ -81,26 +79,33 @@ def verdict(config: Config, records: Sequence[Record], limit: Ceiling | None = N
         return "Not started."
     last, first = records[-1], records[0]
     if last.status == DIVERGED:
-        return f"{_lost(last)} {why_lost(config, limit)}"
+        return f"{_lost(last)} {why_lost(config, limit)}" if last.step else _untrained(config, first)
     if last.epoch == 0:
         return f"Before training the loss is {digits(first.train_loss)}."
     return " ".join(filter(None, [_reached(config, records), _trend(records), _within(config, limit)]))
 
 
 def why_lost(config: Config, limit: Ceiling | None) -> str:
-    """The cause of a divergence, with how far above the limit the learning rate was."""
-    rate = config.optimizer.learning_rate
+    """The cause of a divergence, as far as it is known: how far above the limit the learning rate was."""
+    rate = digits(config.optimizer.learning_rate)
     if limit is None:
-        return (
-            f"Learning rate {digits(rate)} is too large here for {config.optimizer.title}; try a tenth of it."
-        )
-    times = rate / limit.learning_rate
-    where = "for this data" if limit.kind == EXACT else "at the initial weights"
-    known = f"the largest stable rate {where} (about {digits(limit.learning_rate)})"
+        return f"Learning rate {rate} was not stable here for {config.optimizer.title}; try a tenth of it."
+    times = config.optimizer.learning_rate / limit.learning_rate
+    known = f"the largest stable rate for this data (about {digits(limit.learning_rate)})"
     if times > 1:
-        return f"Learning rate {digits(rate)} is {_times(times)} {known}."
-    moved = "; this limit changes during training" if limit.kind == LOCAL else ""
-    return f"Learning rate {digits(rate)} diverged although it is not above {known}{moved}."
+        return f"Learning rate {rate} is {_times(times)} {known}."
+    return f"Learning rate {rate} diverged although it is not above {known}."
+
+
+def _untrained(config: Config, first: Record) -> str:
+    """Why a run ended before it made an update: its first loss, whatever the learning rate."""
+    loss = "is not finite" if not np.isfinite(first.train_loss) else f"is {digits(first.train_loss)}"
+    why = "the initial weights are too far off"
+    if not config.scale:
+        why = "the columns are not standardised, and the initial weights are too far off for them"
+    return (
+        f"Ended before its first update: the loss {loss}, since {why}. The learning rate played no part."
+    )
 
 
 def digits(number: float) -> str:
@@ -119,10 +124,7 @@ def _times(times: float) -> str:
 
 
 def _lost(last: Record) -> str:
-    after = (
-        "before its first update" if last.step == 0 else f"after {last.step:,} update{'s' * (last.step > 1)}"
-    )
-    return f"Diverged in epoch {last.epoch}, {after}."
+    return f"Diverged in epoch {last.epoch}, after {last.step:,} update{'s' * (last.step > 1)}."
 
 
 def _judged(records: Sequence[Record]) -> tuple[str, list[float]]:
@@ -142,6 +144,8 @@ def _reached(config: Config, records: Sequence[Record]) -> str:
         score = f"accuracy {100 * metric:.1f} %"
     else:
         score = f"R² {metric:.2f}" if metric > 0 else "no better than predicting the mean"
+    if not np.isfinite(metric):
+        score = f"{metric_name(config)} is not defined for these rows"
     ended = "at the end" if last.status == FINISHED else f"in epoch {last.epoch}"
     return f"{name} {digits(losses[-1])} {ended}, {moved} from {digits(losses[0])}; {score}."
 
@@ -187,8 +191,7 @@ def _within(config: Config, limit: Ceiling | None) -> str:
     if limit is None:
         return ""
     share = config.optimizer.learning_rate / limit.learning_rate
-    where = "here" if limit.kind == EXACT else "at the initial weights"
-    known = f"The largest stable learning rate {where} is about {digits(limit.learning_rate)}"
+    known = f"The largest stable learning rate here is about {digits(limit.learning_rate)}"
     return f"{known}; this one is above it." if share > 1 else f"{known}."
 
 

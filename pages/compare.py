@@ -400,6 +400,7 @@ def draw() -> None:
     shown = job()
     if shown is not None:
         live.watch(shown)
+    drawn = live.states(shown)  # before the buttons, which depend on them
     with st.sidebar:
         presets()
         problem(controls.config())
@@ -407,7 +408,7 @@ def draw() -> None:
     frame.head("Compare", "SGD or momentum?", controls.start_link(PAGE, ("race",), _preset()))
     actions()
     rules()
-    live.follow(shown, panel)
+    live.follow(shown, panel, drawn=drawn)
     under()
     controls.write_link(PAGE)
 

@@ -341,6 +341,7 @@ def draw() -> None:
     shown = job()
     if shown is not None:
         live.watch(shown)
+    drawn = live.states(shown)  # before the buttons, which depend on them
     config = problem_config()
     with st.sidebar:
         problem(controls.config())
@@ -353,7 +354,7 @@ def draw() -> None:
     summary(config)
     left, right = st.columns([3, 2], gap="medium")
     with left:
-        live.follow(shown, panel)
+        live.follow(shown, panel, drawn=drawn)
     with right:
         batches(config)
         st.button("Recommend a setting", icon=":material/auto_awesome:", key="recommend", on_click=check)

@@ -217,7 +217,7 @@ def _offer(limit: verdict.Ceiling | None) -> None:
     help_ = (
         "Sets the learning rate to 70 % of the largest stable rate, and starts again."
         if limit
-        else "Known after a start."
+        else "Known for SGD, momentum and Nesterov on linear regression, after a start."
     )
     st.button(
         text,
@@ -347,12 +347,13 @@ def draw() -> None:
         live.launch("job", [config], None)
     if (shown := job()) is not None:
         live.watch(shown)
+    drawn = live.states(shown)  # before the buttons, which depend on them
     with st.sidebar:
         presets(config)
         problem(config, changed)
     frame.head("Train", "what does this setting do?", controls.start_link(PAGE, ("job",), _preset(config)))
     actions(config)
-    live.follow(shown, panel)
+    live.follow(shown, panel, drawn=drawn)
     under(config)
     controls.write_link(PAGE)
 

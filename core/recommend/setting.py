@@ -8,11 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.config import Config
-from core.maps import SAFE, is_nesterov, limits, with_rule
+from core.maps import is_nesterov, limits, with_rule
 from core.recommend.expected import begin, times
 from core.sharpness import least_squares
-from core.verdict import EXACT, LOCAL, digits
+from core.verdict import SAFE, digits
 
+EXACT, LOCAL = "exact", "local"
 SHRINK = 0.02  # of the excess loss is left at the target
 MOMENTA = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99)
 SHARES = SAFE * 2.0 ** (-np.arange(16) / 2.0)  # of the limit: the learning rates that are weighed
