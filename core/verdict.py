@@ -103,9 +103,7 @@ def _untrained(config: Config, first: Record) -> str:
     why = "the initial weights are too far off"
     if not config.scale:
         why = "the columns are not standardised, and the initial weights are too far off for them"
-    return (
-        f"Ended before its first update: the loss {loss}, since {why}. The learning rate played no part."
-    )
+    return f"Ended before its first update: the loss {loss}, since {why}. The learning rate played no part."
 
 
 def digits(number: float) -> str:

@@ -7,10 +7,10 @@ from playwright.sync_api import sync_playwright
 from tests.browser import ROOT, app, launched
 
 SHOTS = {
-    "train": "/?dataset=moons&model=mlp&learning_rate=0.1&epochs=30&speed=fast&run=1",
-    "compare": "/compare?dataset=moons&model=mlp&epochs=30&speed=fast&mode=same&run=1",
-    "stability": "/stability?epochs=10&run=1",
-    "tune": "/tune?dataset=boston&epochs=10&run=1",
+    "train": "/?preset=moons&speed=fast&run=1",
+    "compare": "/compare?preset=moons&speed=fast&run=1",
+    "stability": "/stability?dataset=diabetes&epochs=10&run=1",
+    "tune": "/tune?preset=diabetes&run=1",
 }
 TALL = {"tune": 1330}  # pixels, for those whose picture goes on below
 READY = "() => document.querySelector('.stProgress')?.innerText.startsWith('Finished')"
@@ -24,14 +24,14 @@ def main() -> None:
         browser = launched(playwright)
         for scheme in ("light", "dark"):
             context = browser.new_context(
-                viewport={"width": 1280, "height": 860},
+                viewport={"width": 1366, "height": 800},
                 device_scale_factor=2,
                 color_scheme=scheme,
                 reduced_motion="reduce",
             )
             for name, link in SHOTS.items():
                 page = context.new_page()
-                page.set_viewport_size({"width": 1280, "height": TALL.get(name, 860)})
+                page.set_viewport_size({"width": 1366, "height": TALL.get(name, 800)})
                 page.goto(address + link)
                 page.wait_for_function(READY, timeout=60_000)
                 page.wait_for_timeout(1500)

@@ -131,12 +131,13 @@ def test_a_worker_that_slept_too_long_leaves_its_trial_and_goes_on(url: str, tmp
         sleeper.signal(signal.SIGSTOP)
         (victim,) = busy(study, sleeper)
         until(lambda: study.get_trials()[victim.number].state == TrialState.FAIL)
+        left = study.get_trials()[victim.number].user_attrs
         assert workers(study).set_index("machine")["state"][sleeper.machine] == "lost"
         kept.set_target(study, LONG.trials + 1)
         sleeper.signal(signal.SIGCONT)
         assert (sleeper.end(), other.end()) == (0, 0)
     check_the_books(study, LONG.trials + 1)
-    assert "scores" not in study.get_trials()[victim.number].user_attrs
+    assert study.get_trials()[victim.number].user_attrs == left, "nobody writes into it any more"
     assert quiet(sleeper, other)
 
 
