@@ -222,12 +222,6 @@ class Job:
         with self._manager.changed:
             self.watchers[watcher] = self.seen_at = self._manager.clock()
 
-    def detach(self, watcher: str) -> None:
-        """Counts a watcher out."""
-        with self._manager.changed:
-            if self.watchers.pop(watcher, None) is not None:
-                self.seen_at = self._manager.clock()
-
     def _quiet(self) -> bool:
         if self.state == RUNNING:
             return True
@@ -401,13 +395,6 @@ class Manager:
         with self.changed:
             waiting = [j.id for j in self._jobs.values() if j.state == QUEUED]
         return waiting.index(job.id) + 1 if job.id in waiting else 0
-
-    def detach(self, watcher: str) -> None:
-        """Counts a watcher out of all jobs."""
-        with self.changed:
-            for job in self._jobs.values():
-                if watcher in job.watchers:
-                    job.detach(watcher)
 
     def to_the_end(self, job: Job) -> None:
         """Lets a job wait, or take its next turn, behind all others; the caller holds the lock."""

@@ -122,7 +122,7 @@ def run_bar(
         command(act, *told)
         also(name)
 
-    running = any(each.state in (jobs.RUNNING, jobs.QUEUED) for each in active)
+    running = not all(map(_still, active))
     st.button(title, icon=f":material/{icon}:", type="primary", key="start", on_click=start, **more)
     st.button(
         "Pause",
@@ -160,8 +160,17 @@ def watch(job: jobs.Job) -> None:
 
 
 def states(*shown: jobs.Job | None) -> list[tuple[str, bool]]:
-    """How jobs are: a page that was drawn when they were otherwise is drawn anew."""
-    return [(each.state, each.training is None) for each in shown if each is not None]
+    """How jobs are: a page that was drawn when they were otherwise is drawn anew.
+
+    Whether one waits or runs makes no difference to the buttons; what it is at, its panel says.
+    """
+    known = [each for each in shown if each is not None]
+    return [(each.state if _still(each) else "active", each.training is None) for each in known]
+
+
+def _still(job: jobs.Job) -> bool:
+    """Whether a job neither trains nor waits to."""
+    return job.state not in (jobs.RUNNING, jobs.QUEUED)
 
 
 def follow(
@@ -189,7 +198,7 @@ def follow(
             st.rerun()
         draw()
 
-    active = any(each.state in (jobs.RUNNING, jobs.QUEUED) for each in shown)
+    active = not all(map(_still, shown))
     st.fragment(panel, run_every=_interval() if active else None)()
 
 

@@ -1,9 +1,14 @@
-"""What all tests share: the root of the repository on the path, strict warnings, one thread of torch."""
+"""What all tests share: the repository on the path, strict warnings, one thread of torch, a browser."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -15,3 +20,16 @@ def pytest_configure(config: pytest.Config) -> None:
 
     config.addinivalue_line("filterwarnings", "error")
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """A browser without a window."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.browser import launched
+
+    with sync_playwright() as playwright:
+        browser = launched(playwright)
+        yield browser
+        browser.close()

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.base import AXE_SCRIPT
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.browser import ROOT, Visitor, app, launched
+from tests.browser import ROOT, Visitor, app
 
 LINKS = {
     "train": "/?dataset=moons&model=mlp&epochs=20&speed=fast&run=1",
@@ -19,14 +19,6 @@ LINKS = {
 }
 GRAVE = ("critical", "serious")
 SERVED = Path(os.environ.get("MOMENTUM_LAB_SERVED", ROOT))
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = launched(playwright)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -4,20 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from tests.browser import MOUNTS, Visitor, app, launched
+from tests.browser import MOUNTS, Visitor, app
 
 RIGHTS = "[...document.querySelectorAll('svg.marks')].map(chart => chart.getBoundingClientRect().right)"
 RUN = "?dataset=moons&model=mlp&speed=slow&epochs=400&run=1"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = launched(playwright)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,11 @@ import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
 from core import charts
 from core.charts import base
-from tests.browser import ROOT, Visitor, launched
+from tests.browser import ROOT, Visitor
 from tests.test_charts import made, parts, read
 
 RATE, REST, PLAIN = ("learning rate", "log"), ("momentum", "rest"), ('dampening\'s "d"', "linear")
@@ -395,14 +395,6 @@ for name, (spec, mode) in drawn.items():
         else:
             st.vega_lite_chart(table, spec)
 """
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = launched(playwright)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,25 +1,16 @@
 """The first page that anybody sees on a cold and busy server shows what it was asked for."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from tests.browser import ROOT, app, apps, launched
+from tests.browser import ROOT, app, apps
 from tests.opening import PAGES, Seen, opened, openings, wrong
 
 SERVED = Path(os.environ.get("MOMENTUM_LAB_SERVED", ROOT))
 LATE, QUIET, MOST = 6.0, 1.0, 60.0  # seconds
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = launched(playwright)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -5,20 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
-from tests.browser import MOUNTS, Visitor, app, launched
+from tests.browser import MOUNTS, Visitor, app
 
 LONG = "/tune?dataset=boston&model=mlp&epochs=60&trials=60&seeds=8&view=slices&run=1"
 SHORT = "/tune?dataset=boston&epochs=5&trials=8&seeds=2&run=1"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = launched(playwright)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
