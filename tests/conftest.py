@@ -22,6 +22,16 @@ def pytest_configure(config: pytest.Config) -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _jobs_end() -> Iterator[None]:
+    """Leaves no job to the next test, in whichever file it stands."""
+    yield
+    jobs = sys.modules.get("core.jobs")
+    if jobs is not None and jobs._manager is not None:
+        for job in list(jobs._manager._jobs.values()):
+            job.stop()
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
     """A browser without a window."""

@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import pytest
 from streamlit import config as streamlit_config
@@ -15,7 +14,6 @@ from core.config import Config
 from core.datasets import DATASETS
 from core.optimizers import OPTIMIZERS
 from core.presets import OPENING, PRESETS
-from pages import _live
 from tests.seen import (
     ROOT,
     calm,
@@ -33,14 +31,6 @@ from tests.seen import (
 )
 
 BAR = "w_learning_rate"
-
-
-@pytest.fixture(autouse=True)
-def _jobs_end() -> Iterator[None]:
-    yield
-    manager = _live.manager()
-    for job in list(manager._jobs.values()):
-        job.stop()
 
 
 def test_the_page_opens_on_a_run_with_its_curve() -> None:

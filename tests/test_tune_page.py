@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,8 @@ VIEWS = ("maps", "slices", "parallel", "importances", "trials", "worth", "worker
 
 
 @pytest.fixture(autouse=True)
-def _jobs_end(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+def _own_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MOMENTUM_LAB_DB", f"sqlite:///{tmp_path / 'lab.db'}")
-    yield
-    for job in list(_live.manager()._jobs.values()):
-        job.stop()
 
 
 def opened(**link: str) -> AppTest:
@@ -115,9 +112,10 @@ def double_click(at: AppTest, name: str) -> None:
 
 
 def test_the_page_opens_idle_and_says_what_start_would_do() -> None:
+    before = set(_live.manager()._jobs)
     at = opened()
     assert "tune" not in at.session_state["words"]
-    assert not [job for job in _live.manager()._jobs.values() if not job.over]
+    assert not set(_live.manager()._jobs) - before
     assert (progress(at), widget(at, "start").label) == ("Ready", "Start")
     ranges = "learning rate 0.0001 to 0.1, batch size 1 to 100, momentum 0 to 0.99"
     assert f"Press Start for 20 trials × 4 seeds over {ranges}." in said(at)
