@@ -437,3 +437,32 @@ def test_rivals_that_cannot_step_alike_are_named_in_a_sentence() -> None:
     at = opened("compare", rivals="sgd:learning_rate=1e-08,momentum", mode="effective", epochs="1", run="1")
     assert not at.exception
     assert "would need the learning rate 1e-09" in complaints(at)[0]
+
+
+def _hearing() -> None:
+    """A widget that was made anew, one that says what it was made with, one that was moved, one that is gone."""
+    import streamlit as st
+
+    from pages import _controls as controls
+
+    st.session_state["made"] = {"a": (1, 5), "b": (0, 3), "c": (0, 3), "d": (0, 3)}
+    st.session_state["a"], st.session_state["b"], st.session_state["c"] = 4, 3, 7
+    st.session_state["heard"] = []
+    for name in ("a", "b", "c", "d"):
+        controls.hand(name, name, lambda said, name=name: st.session_state["heard"].append((name, said)))()
+        assert st.session_state.pop("touched")
+    st.session_state["keys"] = [controls.key("c", 7), controls.key("c", 7), controls.key("c", 8)]
+
+
+def test_only_a_hand_is_heard_and_only_what_was_not_set_by_it_makes_a_widget_anew() -> None:
+    at = AppTest.from_function(_hearing).run()
+    assert not at.exception
+    assert at.session_state["heard"] == [("c", 7)]
+    assert at.session_state["keys"] == ["c", "c", "c--1"]
+
+
+def test_the_button_that_restarts_another_job_is_another_widget() -> None:
+    at = opened(speed="slow", epochs="500", run="1")
+    before = widget(at, "restart").key
+    widget(at, "restart").click().run()
+    assert widget(at, "restart").key != before
