@@ -440,7 +440,7 @@ def test_rivals_that_cannot_step_alike_are_named_in_a_sentence() -> None:
 
 
 def _hearing() -> None:
-    """A widget that was made anew, one that says what it was made with, one that was moved, one that is gone."""
+    """A widget made anew, one that says what it was made with, one that was moved, and one that is gone."""
     import streamlit as st
 
     from pages import _controls as controls
