@@ -71,7 +71,7 @@ def read_link(page: dict[str, Setting], opening: dict[str, str], preset: Preset)
         state["bare"] = not asked
     elif by_hand or by_panel or not asked or asked in (state.get("written"), state.get("read")):
         return
-    state["read"] = dict(asked)
+    state["read"], state["written"] = dict(asked), None
     words, state["wrong"] = _understood(asked or opening, page, preset)
     state["words"] = {k: v for k, v in state.get("words", {}).items() if k in OWN and k not in page} | words
 

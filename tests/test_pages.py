@@ -14,6 +14,7 @@ from core.config import Config
 from core.datasets import DATASETS
 from core.optimizers import OPTIMIZERS
 from core.presets import OPENING, PRESETS
+from pages import _controls as controls
 from tests.seen import (
     ROOT,
     calm,
@@ -466,3 +467,19 @@ def test_the_button_that_restarts_another_job_is_another_widget() -> None:
     before = widget(at, "restart").key
     widget(at, "restart").click().run()
     assert widget(at, "restart").key != before
+
+
+def test_forward_is_heard_also_when_the_page_that_back_asked_for_was_cut_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at = opened(dataset="moons")
+    widget(at, "w_seed").set_value("7").run()
+    assert link_of(at) == {"dataset": "moons", "seed": "7"}
+    with monkeypatch.context() as cut_short:
+        cut_short.setattr(controls, "write_link", lambda page: None)
+        del at.query_params["seed"]
+        at.run()
+        assert widget(at, "w_seed").value == "0"
+    at.query_params["seed"] = "7"
+    at.run()
+    assert widget(at, "w_seed").value == "7"
