@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from core import charts, jobs, verdict
+from core import charts, jobs
 from core.compare import (
     MODES,
     MOST,
@@ -26,6 +26,7 @@ from core.compare import (
     usual_target,
 )
 from core.comparisons import COMPARISONS
+from core.findings import comparison
 from core.optimizers import OPTIMIZERS, Optimizer
 from core.registry import Choice, Flag, Interval, Word
 from pages import _controls as controls
@@ -346,7 +347,7 @@ def _read(subject: Comparison, rules: Any, training: Any) -> tuple[pd.DataFrame,
     target = controls.value("target", TARGET) or usual_target(measures, len(rules))
     summaries = summarise(measures, every, target)
     ranked, shadows = summaries[: len(rules)], dict(zip(beside, summaries[len(rules) :], strict=True))
-    said = verdict.comparison(subject, ranked, target, shadows) if training else "Press Start to compare."
+    said = comparison(subject, ranked, target, shadows) if training else "Press Start to compare."
     frame = curves(measures, len(rules), subject.base, controls.value("x", PAGE["x"]))
     return frame, ranked, said
 

@@ -6,8 +6,9 @@ import numpy as np
 
 from core.compare import Comparison, Measures, Summary, paired, summarise
 from core.config import Config
+from core.findings import comparison
 from core.optimizers import SGD, Adam, Momentum, Nesterov, Optimizer
-from core.verdict import comparison, digits
+from core.verdict import digits
 
 NOISE = np.array([-0.02, -0.01, 0.0, 0.01, 0.02])
 
