@@ -19,6 +19,7 @@ from core.labels import spoken
 from core.optimizers import LEARNING_RATE, OPTIMIZERS, SGD, Adam, Momentum, Nesterov, Optimizer
 from core.registry import Flag, Interval, OutOfRange, UnknownName, short, unknown
 from core.seeds import seeds_from
+from core.statistics import Estimate, estimate, geometric, paired
 
 if TYPE_CHECKING:
     from core.engine import Training
@@ -30,7 +31,6 @@ SEEDS = Interval(
 APART = 1000  # mode "tuned" searches on seeds that begin so far behind the comparison's
 SEARCHED = 3  # and on so many of them
 ROWS = 120  # epochs drawn at the most
-RESAMPLES = 4000
 ACCURACY = "Accuracy"
 
 
@@ -277,7 +277,7 @@ def _judged(train: np.ndarray, valid: np.ndarray) -> np.ndarray:
 def curves(
     measures: Measures, rules: int, config: Config, axis: str = "epochs", what: str = "loss"
 ) -> pd.DataFrame:
-    """What is drawn of a comparison: for each rule the mean over seeds, the lowest and the highest.
+    """What is drawn of a comparison: for each rule the geometric mean over seeds, the lowest and the highest.
 
     A seed that has diverged is left out from there on, and what it did above the others' losses is not drawn,
     so that it never stretches their axis.
@@ -304,7 +304,7 @@ def curves(
     frames = []
     for k in range(rules):
         seen = np.isfinite(values[k]).any(0)
-        mean, low, high = (_over_seeds(f, values[k]) for f in (np.nanmean, np.nanmin, np.nanmax))
+        mean, low, high = (_over_seeds(f, values[k]) for f in (geometric, np.nanmin, np.nanmax))
         x = (
             np.fmax.accumulate(_over_seeds(np.nanmean, measures.seconds[k]))
             if axis == "seconds"
@@ -328,7 +328,7 @@ def _mark(dead: np.ndarray, highest: float) -> tuple[int, float]:
     drawn = np.flatnonzero(np.isfinite(dead).any(0))
     if not len(drawn):
         return 0, highest
-    return int(drawn[-1]), float(_over_seeds(np.nanmean, dead)[drawn[-1]])
+    return int(drawn[-1]), float(_over_seeds(geometric, dead)[drawn[-1]])
 
 
 def _over_seeds(reduce: Any, values: np.ndarray) -> np.ndarray:
@@ -339,35 +339,8 @@ def _over_seeds(reduce: Any, values: np.ndarray) -> np.ndarray:
     return out
 
 
-class Estimate(NamedTuple):
-    """A mean over seeds.
-
-    Attributes:
-        mean: Over the n values; nan when there are none.
-        low, high: The 95 % interval of the mean by bootstrap; nan with fewer than two values.
-        n: How many values there were.
-    """
-
-    mean: float
-    low: float
-    high: float
-    n: int
-
-
-def estimate(values: np.ndarray) -> Estimate:
-    """The mean of the finite values, with its percentile-bootstrap interval.
-
-    References:
-        B. Efron, R. Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
-    """
-    known = values[np.isfinite(values)]
-    if len(known) == 0:
-        return Estimate(np.nan, np.nan, np.nan, 0)
-    if len(known) == 1:
-        return Estimate(float(known[0]), np.nan, np.nan, 1)
-    draws = np.random.default_rng(0).integers(len(known), size=(RESAMPLES, len(known)))
-    low, high = np.percentile(known[draws].mean(1), [2.5, 97.5])
-    return Estimate(float(known.mean()), float(low), float(high), len(known))
+LOSSES = ("final", "best", "train", "area")
+BOUNDS = {"metric": (-np.inf, 1.0), "epochs": (0.0, np.inf), "lasting": (0.0, np.inf)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -379,6 +352,7 @@ class Summary:
         final, best, train, metric, area: Last loss, lowest loss, last training loss, last metric, and the
             mean loss over all epochs.
         epochs: The first epoch at or below the target.
+        lasting: The first epoch from which on all are at or below the target, as far as the run has come.
         diverged: Share of seeds that diverged.
     """
 
@@ -389,6 +363,7 @@ class Summary:
     metric: np.ndarray
     area: np.ndarray
     epochs: np.ndarray
+    lasting: np.ndarray
     diverged: float
 
     @property
@@ -396,10 +371,13 @@ class Summary:
         """How many runs there were."""
         return len(self.final)
 
-    @property
-    def reached(self) -> int:
-        """How many seeds came to the target."""
-        return int(np.isfinite(self.epochs).sum())
+    def mean(self, what: str = "final") -> Estimate:
+        """The mean of one of the arrays over seeds: geometric for losses, arithmetic for the rest."""
+        return estimate(getattr(self, what), what in LOSSES, BOUNDS.get(what, (-np.inf, np.inf)))
+
+    def against(self, other: Summary, what: str = "final") -> Estimate:
+        """This rival's losses as a multiple of another's on the same seeds, or its difference to them."""
+        return paired(getattr(self, what), getattr(other, what), what in LOSSES)
 
 
 def usual_target(measures: Measures, rules: int) -> float:
@@ -421,18 +399,24 @@ def summarise(measures: Measures, rules: Sequence[Optimizer], target: float) -> 
     for k, rule in enumerate(rules):
         dead = measures.diverged[k]
         loss, train = (np.where(dead[:, None], np.nan, a[k]) for a in (measures.loss, measures.train))
-        hit = loss <= target
-        first = np.where(hit.any(1), hit.argmax(1).astype(float), np.nan)
-        last = [_last(runs) for runs in (loss, train)]
+        final, last_train = (_last(runs) for runs in (loss, train))
         best, area = (_per_seed(f, loss) for f in (np.nanmin, np.nanmean))
         metric = np.where(dead, np.nan, measures.metric[k])
-        out.append(Summary(rule, last[0], best, last[1], metric, area, first, float(dead.mean())))
+        first, lasting = _first(loss <= target), _lasting(loss, target)
+        out.append(Summary(rule, final, best, last_train, metric, area, first, lasting, float(dead.mean())))
     return out
 
 
-def paired(a: np.ndarray, b: np.ndarray) -> Estimate:
-    """The mean of a - b over the seeds that have both."""
-    return estimate(a - b)
+def _first(hit: np.ndarray) -> np.ndarray:
+    """The first epoch that is hit, (S, E + 1) -> (S,); nan where none is."""
+    return np.where(hit.any(1), hit.argmax(1).astype(float), np.nan)
+
+
+def _lasting(loss: np.ndarray, target: float) -> np.ndarray:
+    """The first epoch from which on no known loss is above the target, (S, E + 1) -> (S,); nan for none."""
+    above = ~(loss <= target) & np.isfinite(loss)
+    ahead = np.logical_or.accumulate(above[:, ::-1], axis=1)[:, ::-1]
+    return _first(np.isfinite(loss) & ~ahead)
 
 
 def _per_seed(reduce: Any, values: np.ndarray) -> np.ndarray:
@@ -460,44 +444,71 @@ def table(
         summaries: One for each rival, the baseline first.
         loss: What the loss that counts is called; there is no further column where it is the training loss.
         metric: From `metric_name`; accuracy is shown in percent.
+
+    Returns:
+        Texts, in the columns that `meanings` explains, "Optimizer" and "Diverged".
     """
     base, counts = summaries[0], loss.lower()
     rows = []
     for summary in summaries:
-        n = summary.seeds
-        missed = f"missed by {n - summary.reached} of {n}" if summary.reached < n else ""
-        times = estimate(summary.epochs)
+        score = summary.mean("metric")
         rows.append(
             {
                 "Optimizer": label(summary.rule),
-                f"Final {counts}": shown(estimate(summary.final)),
-                f"Lowest {counts}": shown(estimate(summary.best)),
-                "Final training loss": shown(estimate(summary.train)),
-                metric: _percent(estimate(summary.metric))
-                if metric == ACCURACY
-                else shown(estimate(summary.metric)),
-                "Epochs to target": " · ".join(filter(None, [shown(times) if times.n else "", missed])),
-                "Mean loss over epochs": shown(estimate(summary.area)),
-                "Difference to baseline": ""
-                if summary is base
-                else shown(paired(summary.final, base.final), sign=True),
-                "Diverged": f"{round(summary.diverged * n)} of {n}",
+                f"Final {counts}": shown(summary.mean()),
+                f"Lowest {counts}": shown(summary.mean("best")),
+                "Final training loss": shown(summary.mean("train")),
+                metric: _percent(score) if metric == ACCURACY else shown(score),
+                "Epochs to target": _times(summary, "epochs"),
+                "Epochs to target, for good": _times(summary, "lasting"),
+                "Mean loss over epochs": shown(summary.mean("area")),
+                "Loss relative to baseline": "" if summary is base else shown(summary.against(base)),
+                "Diverged": f"{round(summary.diverged * summary.seeds)} of {summary.seeds}",
             }
         )
     return pd.DataFrame(rows)
 
 
+def meanings(loss: str = "Validation loss", metric: str = "Accuracy or R²") -> dict[str, str]:
+    """What the columns of `table` say, in a sentence or two each; the arguments are those of `table`."""
+    counts = loss.lower()
+    interval = "with its 95 % interval (Student's t{}), over the seeds that did not diverge."
+    geometric = f"geometric mean {interval.format(' on the logarithms')}"
+    arithmetic = f"mean {interval.format('')}"
+    return {
+        f"Final {counts}": f"The {counts} after the last epoch: {geometric}",
+        f"Lowest {counts}": f"The lowest {counts} of all epochs: {geometric} A lucky epoch counts in full.",
+        "Final training loss": f"The training loss after the last epoch: {geometric}",
+        metric: f"After the last epoch: {arithmetic}",
+        "Epochs to target": f"The first epoch at or below the target loss; the loss may rise above it again: "
+        f"{arithmetic}",
+        "Epochs to target, for good": "The first epoch from which on every epoch is at or below the target "
+        f"loss: {arithmetic}",
+        "Mean loss over epochs": f"The mean {counts} of all epochs of a run, small where it falls early: "
+        f"{geometric}",
+        "Loss relative to baseline": f"The final {counts} as a multiple of the first optimizer's on the same "
+        "seed: geometric mean with its 95 % interval, each by itself. What the sentence above calls sure is "
+        "corrected for the number of pairs.",
+    }
+
+
+def _times(summary: Summary, what: str) -> str:
+    """Epochs to the target, and how many seeds missed it."""
+    times, n = summary.mean(what), summary.seeds
+    missed = f"missed by {n - times.n} of {n}" if times.n < n else ""
+    return " · ".join(filter(None, [shown(times) if times.n else "", missed]))
+
+
 def _percent(value: Estimate) -> str:
     """A share as `shown` does it, in percent."""
-    hundredfold = Estimate(100 * value.mean, 100 * value.low, 100 * value.high, value.n)
+    hundredfold = Estimate(100 * value.mean, max(100 * value.low, 0.0), 100 * value.high, value.n)
     mean, *interval = shown(hundredfold).split(" ", 1)
     return " ".join([f"{mean} %" if value.n else mean, *interval])
 
 
-def shown(value: Estimate, sign: bool = False) -> str:
+def shown(value: Estimate) -> str:
     """A mean with its interval, in three digits."""
     if value.n == 0:
         return "–"
-    form = "+.3g" if sign else ".3g"
-    interval = f" [{value.low:{form}}, {value.high:{form}}]" if np.isfinite(value.low) else ""
-    return f"{value.mean:{form}}{interval}"
+    interval = "" if np.isnan(value.low) else f" [{value.low:.3g}, {value.high:.3g}]"
+    return f"{value.mean:.3g}{interval}"

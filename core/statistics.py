@@ -19,7 +19,7 @@ Array = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 POWER = 0.8
-LEAST = float(np.finfo(np.float32).tiny)  # on a log scale a loss of 0 counts as this one
+LEAST = float(np.finfo(np.float32).eps) ** 2  # a squared rounding error: no smaller loss means anything
 
 
 class Estimate(NamedTuple):
@@ -43,7 +43,7 @@ def estimate(values: Array, log: bool = False, bounds: tuple[float, float] = (-n
     Args:
         values: (n,), of independent seeds; what is not finite is left out.
         log: Whether it is the geometric mean, its interval made of the logarithms. Then no value may be
-            below 0, and 0 counts as LEAST.
+            below 0, and what is smaller than LEAST counts as it.
         bounds: What no mean can be below or above, such as (0, 1) for a share; the interval ends there.
 
     Raises:

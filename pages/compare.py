@@ -19,6 +19,7 @@ from core.compare import (
     Summary,
     curves,
     label,
+    meanings,
     measure,
     metric_name,
     summarise,
@@ -310,8 +311,9 @@ def panel() -> None:
     with st.container(key="notice"):
         name = _preset()
         st.caption(f"**What to notice** {COMPARISONS[name].look}" if name else "")
-    numbers = table(summaries, titles[1].capitalize(), metric_name(subject.base))
-    st.table(numbers.set_index(numbers.columns[0]))
+    named = titles[1].capitalize(), metric_name(subject.base)
+    helps = {name: st.column_config.TextColumn(help=help) for name, help in meanings(*named).items()}
+    st.dataframe(table(summaries, *named), hide_index=True, column_config=helps)
 
 
 def _said(shown: jobs.Job | None, subject: Comparison, said: str) -> str:
@@ -324,8 +326,8 @@ def _said(shown: jobs.Job | None, subject: Comparison, said: str) -> str:
 
 
 ALT = (
-    "Loss of each optimizer: the mean over seeds, and a band from the lowest to the highest. The sentence "
-    "above says what it shows, the table below has its numbers."
+    "Loss of each optimizer: the geometric mean over seeds, and a band from the lowest to the highest. The "
+    "sentence above says what it shows, the table below has its numbers."
 )
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 import torch
 
 from core.compare import (
@@ -18,11 +19,10 @@ from core.compare import (
     NoComparison,
     Rivals,
     curves,
-    estimate,
     label,
+    meanings,
     measure,
     metric_name,
-    paired,
     shown,
     summarise,
     table,
@@ -32,6 +32,7 @@ from core.config import Config
 from core.engine import Training
 from core.optimizers import OPTIMIZERS, SGD, Adam, AdamW, Momentum, Nesterov, Optimizer, RMSprop
 from core.registry import Flag, Interval, OutOfRange, UnknownName
+from core.statistics import paired
 
 MOONS = Config().but(dataset="moons", model="mlp", hidden=(8,), epochs=3)
 FOUR = Rivals().default
@@ -133,7 +134,7 @@ def test_a_training_that_has_not_begun_can_be_measured_and_drawn() -> None:
     assert math.isnan(usual_target(measures, 2))
     for axis in ("epochs", "updates", "gradients", "seconds"):
         assert len(curves(measures, 2, MOONS, axis)) <= 2
-    assert [s.reached for s in summarise(measures, FOUR[:2], math.nan)] == [0, 0]
+    assert [s.mean("epochs").n for s in summarise(measures, FOUR[:2], math.nan)] == [0, 0]
 
 
 def test_a_run_whose_first_loss_is_not_finite_counts_as_diverged() -> None:
@@ -335,51 +336,6 @@ def test_labels_tell_rivals_apart_that_differ_in_any_setting() -> None:
     assert label(AdamW(weight_decay=0.0)) == "AdamW · η 0.001 · β₁ 0.9 · λ 0"
 
 
-# --- Estimates -----------------------------------------------------------------------------------------
-
-
-def test_the_interval_contains_the_mean_and_shrinks_with_more_seeds() -> None:
-    rng = np.random.default_rng(0)
-    widths = []
-    for n in (5, 20, 80):
-        found = [estimate(rng.normal(3.0, 1.0, n)) for _ in range(20)]
-        assert all(e.low < e.mean < e.high and e.n == n for e in found)
-        widths.append(np.mean([e.high - e.low for e in found]))
-    assert widths[0] > 1.5 * widths[1] > 2.2 * widths[2]
-
-
-def test_the_interval_covers_the_truth_about_95_percent_of_the_time() -> None:
-    rng = np.random.default_rng(1)
-    found = [estimate(rng.normal(0.0, 1.0, 30)) for _ in range(400)]
-    covered = np.mean([e.low <= 0.0 <= e.high for e in found])
-    assert 0.91 <= covered <= 0.97
-
-
-def test_one_seed_gives_no_interval_and_none_gives_nothing() -> None:
-    one = estimate(np.array([np.nan, 0.25, np.inf]))
-    assert (one.mean, one.n) == (0.25, 1)
-    assert math.isnan(one.low)
-    assert math.isnan(one.high)
-    assert shown(one) == "0.25"
-    none = estimate(np.array([np.nan]))
-    assert none.n == 0
-    assert shown(none) == "–"
-
-
-def test_equal_values_give_an_interval_of_no_width() -> None:
-    assert estimate(np.full(5, 0.5))[:3] == (0.5, 0.5, 0.5)
-
-
-def test_differences_are_taken_within_a_seed() -> None:
-    seeds = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
-    difference = paired(seeds + 0.1, seeds)
-    assert difference.mean == pytest.approx(0.1)
-    assert difference.high - difference.low < 1e-9
-    separate = estimate(seeds)
-    assert separate.high - separate.low > 1
-    assert paired(np.array([1.0, np.nan, 3.0]), np.array([0.5, 1.0, np.nan])).n == 1
-
-
 # --- Summaries -----------------------------------------------------------------------------------------
 
 
@@ -391,26 +347,70 @@ def test_a_summary_is_the_last_the_lowest_and_the_mean_of_each_seed() -> None:
     assert summary.area.tolist() == pytest.approx([7 / 3, 2.0])
     assert summary.train.tolist() == pytest.approx([1.8, 0.9])
     assert summary.epochs.tolist() == [1.0, 2.0]
-    assert (summary.reached, summary.seeds, summary.diverged) == (2, 2, 0.0)
+    np.testing.assert_equal(summary.lasting, [np.nan, 2.0])
+    assert (summary.seeds, summary.diverged) == (2, 0.0)
 
 
 def test_a_seed_that_misses_the_target_is_a_miss_and_no_large_number() -> None:
     loss = np.array([[[4.0, 0.5], [4.0, 2.0]], [[4.0, 3.0], [4.0, 3.0]]])
     first, second = summarise(made(loss), FOUR[:2], 1.0)
-    assert first.reached == 1
-    assert np.isnan(first.epochs).tolist() == [False, True]
-    assert second.reached == 0
+    assert np.isnan(first.epochs).tolist() == np.isnan(first.lasting).tolist() == [False, True]
+    assert np.isnan(second.epochs).all()
     rows = table([first, second])
     assert rows["Epochs to target"].tolist() == ["1 · missed by 1 of 2", "missed by 2 of 2"]
-    assert rows["Difference to baseline"][0] == ""
-    assert rows["Difference to baseline"][1].startswith("+1.75")
+    assert rows["Epochs to target, for good"].tolist() == rows["Epochs to target"].tolist()
+    assert rows["Loss relative to baseline"].tolist() == [
+        "",
+        shown(paired(second.final, first.final, log=True)),
+    ]
+    assert rows["Loss relative to baseline"][1].startswith("3 [")
+
+
+def test_the_time_to_a_target_is_the_first_and_for_good_that_of_the_last_crossing() -> None:
+    """Oracle: for each epoch, whether all from there on are at or below the target."""
+    rng = np.random.default_rng(0)
+    loss = rng.uniform(0.0, 2.0, (1, 200, 9)) * np.linspace(1.5, 0.5, 9)
+    loss[0, 150:, 5:] = np.nan  # these still run
+    (summary,) = summarise(made(loss), [SGD()], 1.0)
+    for seed in range(200):
+        known = loss[0, seed][np.isfinite(loss[0, seed])]
+        good = [e for e in range(len(known)) if (known[e:] <= 1.0).all()]
+        hits = np.flatnonzero(known <= 1.0)
+        np.testing.assert_equal(summary.epochs[seed], hits[0] if len(hits) else np.nan)
+        np.testing.assert_equal(summary.lasting[seed], good[0] if good else np.nan)
+    assert (summary.lasting >= summary.epochs)[np.isfinite(summary.lasting)].all()
+    assert (summary.lasting > summary.epochs).any()
+    assert (np.isnan(summary.lasting) & np.isfinite(summary.epochs)).any()
+
+
+def test_losses_are_compared_as_ratios_on_the_same_seeds_and_other_numbers_as_differences() -> None:
+    loss = np.array([[[4.0, 0.5], [4.0, 2.0], [4.0, 3.0]], [[4.0, 1.0], [4.0, 4.0], [4.0, 6.0]]])
+    first, second = summarise(made(loss), FOUR[:2], 2.5)
+    assert second.against(first)[:3] == pytest.approx((2, 2, 2))
+    assert first.mean().mean == pytest.approx(3 ** (1 / 3))
+    assert second.against(first, "epochs").n == 1
+    assert second.mean("epochs").mean == 1.0
+
+
+def test_every_column_with_an_interval_is_explained_and_nothing_else() -> None:
+    measures = made(np.array([[[4.0, 1.0], [4.0, 2.0]]]))
+    for words in (("Validation loss", "R²"), ("Training loss", "Accuracy")):
+        explained = meanings(*words)
+        columns = list(table(summarise(measures, [SGD()], 1.0), *words))
+        assert [c for c in columns if c not in explained] == ["Optimizer", "Diverged"]
+        assert list(explained) == [c for c in columns if c in explained]
+        assert all(text.endswith(".") for text in explained.values())
+    assert "first epoch at or below" in explained["Epochs to target"]
+    assert "from which on every epoch is at or below" in explained["Epochs to target, for good"]
 
 
 def test_a_target_that_is_met_at_the_start_takes_no_epochs_and_one_out_of_reach_is_missed_by_all() -> None:
     loss = np.array([[[4.0, 1.0], [4.0, 1.0]]])
-    assert summarise(made(loss), [SGD()], 9.0)[0].epochs.tolist() == [0.0, 0.0]
+    (met,) = summarise(made(loss), [SGD()], 9.0)
+    assert met.epochs.tolist() == met.lasting.tolist() == [0.0, 0.0]
     for target in (-1.0, 0.0, math.nan):
-        assert summarise(made(loss), [SGD()], target)[0].reached == 0
+        (missed,) = summarise(made(loss), [SGD()], target)
+        assert np.isnan([missed.epochs, missed.lasting]).all()
 
 
 def test_what_a_diverged_seed_reached_before_does_not_count() -> None:
@@ -418,7 +418,7 @@ def test_what_a_diverged_seed_reached_before_does_not_count() -> None:
     (summary,) = summarise(made(loss, [(0, 0)]), [SGD()], 0.5)
     assert np.isnan(summary.final).tolist() == [True, False]
     assert np.isnan(summary.best).tolist() == [True, False]
-    assert summary.reached == 0
+    assert np.isnan([summary.epochs, summary.lasting]).all()
     assert summary.diverged == 0.5
     assert table([summary])["Diverged"][0] == "1 of 2"
 
@@ -440,7 +440,7 @@ def test_the_table_names_its_metric_and_has_no_column_twice() -> None:
     measures = replace(made(loss), metric=np.array([[0.5, 1.0]]))
     summaries = summarise(measures, [SGD()], 1.0)
     assert table(summaries, metric="R²")["R²"][0].startswith("0.75 [")
-    assert table(summaries, metric="Accuracy")["Accuracy"][0] == "75 % [50, 100]"
+    assert table(summaries, metric="Accuracy")["Accuracy"][0] == "75 % [0, 100]"
     losses = [name for name in table(summaries) if name.endswith(" loss")]
     assert losses == ["Final validation loss", "Lowest validation loss", "Final training loss"]
     alone = [name for name in table(summaries, "Training loss") if name.endswith(" loss")]
@@ -498,13 +498,14 @@ def test_a_diverged_seed_that_is_above_all_others_from_the_start_is_marked_at_th
     assert marks["x"].item() == 0
 
 
-def test_mean_and_band_are_those_of_the_seeds() -> None:
+def test_mean_and_band_are_those_of_the_seeds_and_the_mean_is_that_of_the_table() -> None:
     frame = curves(diverging(), 2, MOONS).dropna(subset="m0")
-    np.testing.assert_allclose(frame["m0"], CALM, rtol=1e-6)
+    np.testing.assert_allclose(frame["m0"], CALM * (0.9 * 1.1) ** (1 / 3), rtol=1e-6)
+    assert frame["m0"].iloc[-1] == pytest.approx(summarise(diverging(), FOUR[:2], 0.0)[0].mean().mean)
     np.testing.assert_allclose(frame["l0"], 0.9 * CALM, rtol=1e-6)
     np.testing.assert_allclose(frame["h0"], 1.1 * CALM, rtol=1e-6)
     late = curves(diverging(), 2, MOONS).dropna(subset="m1").set_index("x").loc[8]
-    assert late["m1"] == pytest.approx(0.95 * CALM[8])
+    assert late["m1"] == pytest.approx(0.9**0.5 * CALM[8])
 
 
 def test_all_diverged_gives_a_table_that_can_be_drawn() -> None:
@@ -540,7 +541,7 @@ def test_the_same_losses_can_be_read_against_four_measures_of_effort(axis: str) 
         line = frame.dropna(subset=f"m{k}")
         assert line["x"].is_monotonic_increasing
         assert len(line) == 4
-        np.testing.assert_allclose(line[f"m{k}"], measures.loss[k].mean(0), rtol=1e-6)
+        np.testing.assert_allclose(line[f"m{k}"], scipy.stats.gmean(measures.loss[k]), rtol=1e-6)
 
 
 def test_seconds_never_run_backwards_when_a_slow_seed_is_lost() -> None:

@@ -23,7 +23,8 @@ ORDER = [
         "seeds",
         "networks",
     ),
-    *("history", "engine", "statistics", "stability", "sharpness", "learned", "compare", "tuned", "verdict", "findings"),
+    *("history", "engine", "statistics", "stability", "sharpness", "learned"),
+    *("compare", "tuned", "verdict", "findings"),
     *("maps", "recommend", "rangetest", "store", "search", "jobs", "worker"),
     *("presets", "comparisons", "searches", "export", "charts"),
 ]

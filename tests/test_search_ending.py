@@ -194,8 +194,22 @@ def test_the_expected_best_of_k_is_the_mean_over_all_draws() -> None:
     for k in (1, 2, 3, 4):
         exact = np.mean([min(draw) for draw in product(scores, repeat=k)])
         assert table.loc[k - 1, "expected"] == pytest.approx(exact, rel=1e-12)
-    assert (table["low"] <= table["expected"]).all()
-    assert (table["expected"] <= table["high"]).all()
+    assert table.loc[0, "low"] < table.loc[0, "expected"] < table.loc[0, "high"]
+    assert table.loc[1:, ["low", "high"]].isna().all(axis=None), (
+        "four scores bear no interval of more than one draw"
+    )
+    assert expected_best(scores[:1]).to_numpy()[0] == pytest.approx([1, 3, np.nan, np.nan], nan_ok=True)
+
+
+def test_the_interval_of_the_expected_best_holds_about_what_it_states_as_far_as_it_is_drawn() -> None:
+    """Oracle: normal scores, of which the expected smallest of k is known by drawing many."""
+    rng = np.random.default_rng(0)
+    truth = [rng.normal(size=(200_000, k)).min(axis=1).mean() for k in range(1, 6)]
+    tables = [expected_best(rng.normal(size=20), most=6) for _ in range(400)]
+    for k, value in enumerate(truth):
+        held = sum(t.loc[k, "low"] <= value <= t.loc[k, "high"] for t in tables)
+        assert held >= 0.88 * 400, k + 1
+    assert all(np.isnan(t.loc[5, "low"]) for t in tables)
 
 
 def test_the_sentence_says_whether_the_search_helped_here() -> None:

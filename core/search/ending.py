@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from core.compare import Estimate, estimate
 from core.labels import spoken
 from core.search.belief import believe, losses, units
 from core.search.objective import Outcome
 from core.search.plan import SAMPLERS, Plan
 from core.search.space import USUAL, Range, Space, numbers
 from core.search.trials import FINISHED
+from core.statistics import CONFIDENCE, Estimate, estimate, holm, jackknife, p_value
 from core.verdict import digits
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 EDGE = 0.03  # of a range: nearer to its end counts as on it
 RATIO = 1.5  # of an end on a linear scale, for a number that is usually searched in ratios: the same
-RESAMPLES = 400
 ORIGINS = {
     "default": "has the settings of the page",
     "nearest": "has the settings in the ranges that are nearest to those of the page",
@@ -57,10 +56,7 @@ class Check:
         """
         if exact:
             return estimate(self.losses)
-        with np.errstate(divide="ignore"):
-            told = estimate(np.maximum(np.log10(self.losses), self.scores))
-        mean, low, high = (float(10.0**v) for v in told[:3])
-        return Estimate(mean, low, high, told.n)
+        return estimate(np.maximum(self.losses, 10.0**self.scores), log=True)
 
     @property
     def diverged(self) -> int:
@@ -262,34 +258,41 @@ def _expectation(mean: float, deviation: float, best: float, plan: Plan) -> str:
 def expected_best(scores: NDArray[np.float64], most: int | None = None) -> pd.DataFrame:
     """The best score that k settings drawn at random have on average, from the scores of some that were.
 
-    The expectation of the smallest of k draws from the scores, with a bootstrap interval of 95 %.
+    The expectation of the smallest of k draws from the scores, with a 95 % interval by the jackknife. It is
+    given up to a quarter of the scores: beyond, too few of them decide, and it would hold too seldom.
 
     Args:
         scores: (N,), of random search.
         most: The largest k; N when None. Beyond N the scores say nothing new.
 
     Returns:
-        Columns k, expected, low, high.
+        Columns k, expected, low, high; the last two nan where there is no interval.
 
     References:
         J. Dodge et al., "Show your work: improved reporting of experimental results", 2019.
     """
-    n = len(scores)
-    k = np.arange(1, (most or n) + 1)
-    draws = np.random.default_rng(0).integers(n, size=(RESAMPLES, n))
-    samples = np.concatenate([scores[None], scores[draws]])
-    ordered = -np.sort(-samples, axis=1)
-    share = np.arange(n + 1) / n
-    weight = np.diff(share[None, :] ** k[:, None], axis=1)
-    best = ordered @ weight.T
-    low, high = np.percentile(best[1:], [2.5, 97.5], axis=0)
-    return pd.DataFrame({"k": k, "expected": best[0], "low": low, "high": high})
+    k = np.arange(1, (most or len(scores)) + 1)
+    expected = _smallest(scores, k)
+    few = k[k <= len(scores) / 4]
+    left_out = np.array([_smallest(np.delete(scores, i), few) for i in range(len(scores) if len(few) else 0)])
+    ends = np.full((2, len(k)), np.nan)
+    for at in range(len(few)):
+        ends[:, at] = jackknife(expected[at], left_out[:, at])[1:3]
+    return pd.DataFrame({"k": k, "expected": expected, "low": ends[0], "high": ends[1]})
+
+
+def _smallest(scores: NDArray[np.float64], k: NDArray[np.int_]) -> NDArray[np.float64]:
+    """The expected smallest of k draws with replacement, (K,)."""
+    share = np.arange(len(scores) + 1) / len(scores)
+    best: NDArray[np.float64] = np.diff(share ** k[:, None], axis=1) @ -np.sort(-scores)
+    return best
 
 
 def helped(best: Check, others: dict[str, Check | None], plan: Plan) -> str:
     """Whether the search was worth it here: its setting against those that other searches ended with.
 
     Differences are of means of the kind that `Check.loss` gives, but diverged seeds count as in their scores.
+    A search is tied whose p-value, by Holm's adjustment for all of them, is not below 0.05.
 
     Args:
         best: What this search chose.
@@ -297,15 +300,18 @@ def helped(best: Check, others: dict[str, Check | None], plan: Plan) -> str:
             where all of its settings diverged.
         plan: Of this search.
     """
+    apart = {title: other.scores - best.scores for title, other in others.items() if other is not None}
+    adjusted = dict(zip(apart, holm([p_value(scores) for scores in apart.values()]), strict=True))
     said = []
-    for title, other in others.items():
-        if other is None:
+    for title in others:
+        if title not in apart:
             said.append(f"{title} search found no setting that did not diverge.")
             continue
-        apart = estimate(other.scores - best.scores)
-        mean, low, high = (_apart(float(v), plan) for v in apart[:3])
-        tied = apart.low <= 0 <= apart.high
-        ended = "is tied" if tied else f"ended {'higher' if apart.mean > 0 else 'lower'}"
+        told = estimate(apart[title])
+        mean, low, high = (_apart(float(v), plan) for v in told[:3])
+        ended = f"ended {'higher' if told.mean > 0 else 'lower'}"
+        if adjusted[title] >= 1 - CONFIDENCE:
+            ended = "is tied"
         numbers = f"loss {mean} relative to this search, 95 % interval {low} to {high}"
         said.append(f"{title} search {ended}: {numbers}.")
     return " ".join(said)

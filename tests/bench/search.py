@@ -7,7 +7,7 @@ seeds, and those with a model the same five starts. In the noise-free part the m
 and judges. Regret is how far the loss is above that of the table's best cell on the same seeds, in percent.
 
 Milliseconds are of the process's own time for one suggestion, starts left out. Intervals are of the mean of
-the paired differences, 95 %, by bootstrap. "No worse" means that the interval is not all above 0, "better"
+the paired differences, 95 %, by Student's t. "No worse" means that the interval is not all above 0, "better"
 that it is all below 0; of so many claims a few would fail by chance alone.
 """
 
@@ -27,12 +27,12 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from core.compare import Estimate, paired
 from core.search import trials as kept
 from core.search.ending import best_trials
 from core.search.objective import Outcome
 from core.search.plan import SEEDS, Plan
 from core.search.sampler import ask
+from core.statistics import Estimate, paired
 from tests.bench.tables import COARSE, PROBLEMS, RESOLUTIONS, Table, table
 
 Array = NDArray[np.float64]
