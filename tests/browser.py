@@ -71,7 +71,7 @@ def app(root: Path = ROOT, **environment: str) -> Iterator[str]:
 
     Args:
         root: The checkout whose app is served.
-        environment: Variables of its environment, such as MOMENTUM_LAB_GRACE.
+        environment: Variables of its environment, such as MOMENTUM_LAB_DB.
     """
     with apps(1, root, **environment) as (address,):
         yield address
@@ -155,13 +155,23 @@ class Visitor:
     """
 
     def __init__(self, browser: Browser, *, width: int = 1280, dark: bool = False) -> None:
-        scheme = "dark" if dark else "light"
-        self.context: BrowserContext = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, reduced_motion="reduce"
-        )
+        self.context: BrowserContext = browser.new_context()
         self.complaints: list[str] = []
         self.hosts: set[str] = set()
         self.page = self.tab()
+        self.looks(width, dark=dark)
+
+    def anew(self) -> Visitor:
+        """The same person with a clean record, in a light window of 1280 by 900."""
+        self.complaints.clear()
+        self.hosts.clear()
+        self.looks(1280)
+        return self
+
+    def looks(self, width: int, height: int = 900, *, dark: bool = False) -> None:
+        """Gives the window a size and a scheme; nothing in it moves by itself."""
+        self.page.set_viewport_size({"width": width, "height": height})
+        self.page.emulate_media(color_scheme="dark" if dark else "light", reduced_motion="reduce")
 
     def tab(self) -> Page:
         """Another tab of the same person."""
@@ -184,7 +194,12 @@ class Visitor:
         self.page.wait_for_selector(
             "[data-testid=stApp][data-test-script-state=notRunning]", state="attached"
         )
-        self.page.evaluate("document.fonts.ready.then(() => true)")
+        self.painted()
+
+    def painted(self) -> None:
+        """Waits until what the page has been told is in the picture."""
+        frames = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        self.page.evaluate(f"document.fonts.ready.then(() => {frames}).then(() => true)")
 
     def widget(self, name: str) -> Locator:
         """What stands around a widget, whichever time it has been made."""

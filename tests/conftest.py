@@ -1,5 +1,6 @@
-"""What all tests share: the repository on the path, strict warnings, one thread of torch, a browser."""
+"""What all tests share: the repository on the path, strict warnings, one thread of torch, browser and server."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
+
+    from tests.browser import Visitor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -32,6 +35,21 @@ def _jobs_end() -> Iterator[None]:
             job.stop()
 
 
+@pytest.fixture(scope="session")
+def served() -> Path:
+    """The checkout whose app is served."""
+    return Path(os.environ.get("MOMENTUM_LAB_SERVED", Path(__file__).parents[1]))
+
+
+@pytest.fixture(scope="session")
+def address(served: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of the app, with a database of its own, for all the files that ask one."""
+    from tests.browser import app
+
+    with app(served, MOMENTUM_LAB_DB=f"sqlite:///{tmp_path_factory.mktemp('lab') / 'lab.db'}") as where:
+        yield where
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator["Browser"]:
     """A browser without a window."""
@@ -43,3 +61,28 @@ def browser() -> Iterator["Browser"]:
         browser = launched(playwright)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="module")
+def people(browser: "Browser") -> Iterator[list["Visitor"]]:
+    """Two persons for a whole file: a tab that has the app's scripts opens a page in a third of the time."""
+    from tests.browser import Visitor
+
+    both = [Visitor(browser), Visitor(browser)]
+    yield both
+    for one in both:
+        one.context.close()
+
+
+@pytest.fixture
+def visitor(people: list["Visitor"]) -> Iterator["Visitor"]:
+    """The first person, at whom the browser must not complain during a test."""
+    yield people[0].anew()
+    assert people[0].complaints == []
+
+
+@pytest.fixture
+def other(people: list["Visitor"]) -> Iterator["Visitor"]:
+    """The second one, likewise."""
+    yield people[1].anew()
+    assert people[1].complaints == []

@@ -70,7 +70,7 @@ def main() -> None:
     results: list[Result] = []
     with sync_playwright() as playwright:
         for k in range(asked.rounds):
-            ways = [openings(path)[(k + shift) % 10] for shift, path in enumerate(PAGES)]
+            ways = [openings(path)[(k + shift) % 5] for shift, path in enumerate(PAGES)]
             for result in once(playwright, root, ways, asked.busy, asked.late):
                 results.append(result)
                 tell(result)
