@@ -1,4 +1,4 @@
-"""What all tests share: the repository on the path, strict warnings, one thread of torch, browser and server."""
+"""What all tests share: the repository on the path, strict warnings, one thread, a browser, a server."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Every page can be read and used: without eyes or with weak ones, in the dark, on a phone, without another host."""
+"""Every page can be read without eyes or with weak ones, in the dark, on a phone, and asks no other host."""
 
 from typing import Any
 
@@ -41,9 +41,8 @@ def grave(page: Page) -> str:
 def fits(visitor: Visitor, width: int) -> bool:
     """Whether neither the page nor a chart reaches beyond the window."""
     rights = visitor.page.evaluate(RIGHTS)
-    return (
-        bool(rights) and max(*rights, visitor.page.evaluate("document.documentElement.scrollWidth")) <= width
-    )
+    rights.append(visitor.page.evaluate("document.documentElement.scrollWidth"))
+    return len(rights) > 1 and max(rights) <= width
 
 
 @pytest.mark.parametrize("page", LINKS)

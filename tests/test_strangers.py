@@ -7,18 +7,11 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.browser import app
 from tests.clients import Client
 
 PAGES = "/", "/compare", "/stability", "/tune"
 SLOW = "/?dataset=moons&model=mlp&speed=slow&epochs=400&run=1"  # takes 30 s at the least
 GRACE = 0.75  # of such a run: longer than an unwatched job is let go on
-
-
-@pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with app() as where:
-        yield where
 
 
 @pytest.fixture
@@ -45,15 +38,17 @@ def plain(text: str) -> str:
     return re.sub(r"\\(.)", r"\1", text).replace("\u2060", "")
 
 
-class Later(NamedTuple):
-    """How things stand when more than the grace period has passed since a stranger cleared the cache.
+class Cleared(NamedTuple):
+    """What a stranger who clears the cache does to others, here and now.
 
     Attributes:
-        stayed: A visitor whose tab was open all the time, and asked for nothing.
+        stranger: Whose own run, as slow on any machine, is the clock.
+        stayed: A visitor whose tab stays open, and who asks for nothing.
         before, at_once: The job of that visitor before the message and right after it.
         left: The job of a visitor whose tab was closed then.
     """
 
+    stranger: Client
     stayed: Client
     before: str
     at_once: tuple[str, str]
@@ -61,8 +56,7 @@ class Later(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def later(address: str) -> Iterator[Later]:
-    """A stranger clears the cache; then the stranger's own run, as slow on any machine, is the clock."""
+def cleared(address: str) -> Iterator[Cleared]:
     with Client(address) as stayed, Client(address) as stranger:
         with Client(address) as leaving:
             left = running(leaving).words["job"]
@@ -71,31 +65,21 @@ def later(address: str) -> Iterator[Later]:
         stranger.send(clear_cache=True)
         running(stranger)  # on the same socket, so that the message has been obeyed by now
         stayed.tick()
-        at_once = stayed.words["job"], stayed.said("progress")[0]
-        stranger.until(lambda: progress(stranger)[0] > GRACE * progress(stranger)[1])
-        yield Later(stayed, before, at_once, left)
+        yield Cleared(stranger, stayed, before, (stayed.words["job"], stayed.said("progress")[0]), left)
 
 
-def test_a_stranger_who_clears_the_cache_leaves_the_runs_of_others_alone(later: Later) -> None:
-    job, words = later.at_once
-    assert job == later.before
+@pytest.fixture(scope="module")
+def later(cleared: Cleared) -> Cleared:
+    """When more than the grace period has passed since; the tests before these have used the time."""
+    one = cleared.stranger
+    one.until(lambda: progress(one)[0] > GRACE * progress(one)[1])
+    return cleared
+
+
+def test_a_stranger_who_clears_the_cache_leaves_the_runs_of_others_alone(cleared: Cleared) -> None:
+    job, words = cleared.at_once
+    assert job == cleared.before
     assert words.startswith("Running")
-
-
-def test_a_run_whose_tab_is_open_goes_on_after_the_grace_period_also_when_the_cache_was_cleared(
-    later: Later,
-) -> None:
-    later.stayed.tick()
-    assert later.stayed.words["job"] == later.before
-    done, of = progress(later.stayed)
-    assert later.stayed.said("progress")[0].startswith(("Running", "Finished"))
-    assert done > GRACE * of
-
-
-def test_a_run_whose_tab_was_closed_is_stopped_after_the_grace_period(later: Later, client: Client) -> None:
-    client.open(f"/?dataset=moons&model=mlp&job={later.left}")
-    assert "Stopped" in client.said("progress")[0]
-    assert "nobody was watching" in " ".join(client.texts())
 
 
 def controls(client: Client) -> set[str]:
@@ -158,10 +142,12 @@ def live(markdown: str) -> str:
     return re.sub(r"\\.", "", markdown)
 
 
-@pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("page", PAGES)
-def test_no_text_of_a_link_becomes_markdown_or_markup(client: Client, page: str, text: str) -> None:
-    for word in WORDS:
+def test_no_text_of_a_link_becomes_markdown_or_markup(client: Client, page: str) -> None:
+    """Every word of a link with one of the texts, and every text under one of the words."""
+    turns = {(word, HOSTILE[k % len(HOSTILE)]) for k, word in enumerate(WORDS)}
+    turns |= {(WORDS[k % 2], text) for k, text in enumerate(HOSTILE)}
+    for word, text in sorted(turns):
         client.open(f"{page}?{quote(word)}={quote(text)}")
         assert client.of("exception") == []
         for shown in map(live, client.markdown()):
@@ -174,3 +160,19 @@ def test_no_text_of_a_link_becomes_markdown_or_markup(client: Client, page: str,
         for shown in client.said("html"):
             assert "<img src=http" not in shown
             assert "<script>fetch" not in shown
+
+
+def test_a_run_whose_tab_is_open_goes_on_after_the_grace_period_also_when_the_cache_was_cleared(
+    later: Cleared,
+) -> None:
+    later.stayed.tick()
+    assert later.stayed.words["job"] == later.before
+    done, of = progress(later.stayed)
+    assert later.stayed.said("progress")[0].startswith(("Running", "Finished"))
+    assert done > GRACE * of
+
+
+def test_a_run_whose_tab_was_closed_is_stopped_after_the_grace_period(later: Cleared, client: Client) -> None:
+    client.open(f"/?dataset=moons&model=mlp&job={later.left}")
+    assert "Stopped" in client.said("progress")[0]
+    assert "nobody was watching" in " ".join(client.texts())
