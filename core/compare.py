@@ -19,7 +19,7 @@ from core.labels import spoken
 from core.optimizers import LEARNING_RATE, OPTIMIZERS, SGD, Adam, Momentum, Nesterov, Optimizer
 from core.registry import Flag, Interval, OutOfRange, UnknownName, short, unknown
 from core.seeds import seeds_from
-from core.statistics import Estimate, estimate, geometric, paired
+from core.statistics import Estimate, estimate, estimates, paired
 
 if TYPE_CHECKING:
     from core.engine import Training
@@ -277,10 +277,11 @@ def _judged(train: np.ndarray, valid: np.ndarray) -> np.ndarray:
 def curves(
     measures: Measures, rules: int, config: Config, axis: str = "epochs", what: str = "loss"
 ) -> pd.DataFrame:
-    """What is drawn of a comparison: for each rule the geometric mean over seeds, the lowest and the highest.
+    """What is drawn of a comparison: for each rule the geometric mean over seeds and its 95 % interval.
 
     A seed that has diverged is left out from there on, and what it did above the others' losses is not drawn,
-    so that it never stretches their axis.
+    so that it never stretches their axis. Nor does an interval of few seeds: it ends at the lowest and the
+    highest loss of all.
 
     Args:
         measures: Of at least `rules` rules.
@@ -297,6 +298,7 @@ def curves(
     calm = calm[np.isfinite(calm)]
     highest = float(calm.max()) if len(calm) else np.nan
     values[values > highest] = np.nan
+    lowest = float(np.nanmin(values)) if np.isfinite(values).any() else np.nan
     epochs = values.shape[2] - 1
     stride = max(1, -(-epochs // ROWS))
     keep = np.unique(np.append(np.arange(0, epochs + 1, stride), epochs))
@@ -304,7 +306,8 @@ def curves(
     frames = []
     for k in range(rules):
         seen = np.isfinite(values[k]).any(0)
-        mean, low, high = (_over_seeds(f, values[k]) for f in (geometric, np.nanmin, np.nanmax))
+        mean, *ends = estimates(values[k])
+        low, high = (np.clip(end, lowest, highest) for end in ends)
         x = (
             np.fmax.accumulate(_over_seeds(np.nanmean, measures.seconds[k]))
             if axis == "seconds"
@@ -328,7 +331,7 @@ def _mark(dead: np.ndarray, highest: float) -> tuple[int, float]:
     drawn = np.flatnonzero(np.isfinite(dead).any(0))
     if not len(drawn):
         return 0, highest
-    return int(drawn[-1]), float(_over_seeds(geometric, dead)[drawn[-1]])
+    return int(drawn[-1]), float(estimates(dead)[0][drawn[-1]])
 
 
 def _over_seeds(reduce: Any, values: np.ndarray) -> np.ndarray:

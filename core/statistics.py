@@ -62,10 +62,17 @@ def paired(a: Array, b: Array, log: bool = False) -> Estimate:
     return _student(differences(a, b, log), log)
 
 
-def geometric(values: Array, axis: int = 0) -> Array:
-    """The geometric means along an axis of what is not nan, as `estimate` has them on a log scale."""
-    mean: Array = np.exp(np.nanmean(_logarithms(values), axis=axis))
-    return mean
+def estimates(values: Array) -> tuple[Array, Array, Array]:
+    """Mean, low and high of `estimate` on a log scale of each column, (S, E) -> 3 x (E,), all at once."""
+    known = np.isfinite(values)
+    n = known.sum(0)
+    logs = _logarithms(np.where(known, values, 1.0))
+    t = np.array([t_quantile(CONFIDENCE, k - 1) if k > 1 else np.nan for k in range(len(values) + 1)])
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        mean = logs.sum(0) / n
+        spread = np.where(known, logs - mean, 0.0)
+        half = t[n] * np.sqrt((spread**2).sum(0) / (n - 1) / n)
+        return np.exp(mean), np.exp(mean - half), np.exp(mean + half)
 
 
 def differences(a: Array, b: Array, log: bool = False) -> Array:

@@ -326,8 +326,8 @@ def _said(shown: jobs.Job | None, subject: Comparison, said: str) -> str:
 
 
 ALT = (
-    "Loss of each optimizer: the geometric mean over seeds, and a band from the lowest to the highest. The "
-    "sentence above says what it shows, the table below has its numbers."
+    "Loss of each optimizer: the geometric mean over seeds, and its 95 % interval as a band. The sentence "
+    "above says what it shows, the table below has its numbers."
 )
 
 

@@ -16,7 +16,7 @@ from core.statistics import (
     LEAST,
     MEDIAN_NEEDS,
     estimate,
-    geometric,
+    estimates,
     holm,
     jackknife,
     median,
@@ -79,9 +79,19 @@ def test_the_interval_of_a_mean_is_that_of_scipy() -> None:
 def test_on_a_log_scale_it_is_the_geometric_mean_and_the_interval_of_the_logarithms() -> None:
     values = np.random.default_rng(0).lognormal(0.0, 1.0, 8)
     low, high = scipy.stats.ttest_1samp(np.log(values), 0.0).confidence_interval(0.95)
-    expected = (scipy.stats.gmean(values), np.exp(low), np.exp(high), 8)
-    assert estimate(values, log=True) == pytest.approx(expected)
-    assert geometric(values[:, None])[0] == pytest.approx(expected[0])
+    assert estimate(values, log=True) == pytest.approx(
+        (scipy.stats.gmean(values), np.exp(low), np.exp(high), 8)
+    )
+
+
+def test_estimates_of_columns_are_those_of_each_column_whatever_is_missing() -> None:
+    values = np.random.default_rng(0).lognormal(size=(6, 7))
+    for column in range(7):
+        values[:column, column] = [np.nan, np.inf, np.nan, np.inf, np.nan, np.nan][:column]
+    values[5, 0] = 0.0
+    told = np.array(estimates(values))
+    for column in range(7):
+        assert told[:, column] == pytest.approx(estimate(values[:, column], log=True)[:3], nan_ok=True)
 
 
 @pytest.mark.parametrize("seeds", [5, 8, 16])
@@ -133,7 +143,11 @@ def test_an_interval_ends_at_what_no_mean_can_be_beyond() -> None:
 def test_a_loss_of_zero_counts_as_the_least_and_one_below_is_refused_on_a_log_scale() -> None:
     assert estimate(np.array([0.0, 0.0]), log=True).mean == pytest.approx(LEAST)
     assert math.isfinite(estimate(np.array([0.0, 1.0]), log=True).mean)
-    for call in (lambda v: estimate(v, log=True), geometric, lambda v: paired(v, v, log=True)):
+    for call in (
+        lambda v: estimate(v, log=True),
+        lambda v: estimates(v[:, None]),
+        lambda v: paired(v, v, log=True),
+    ):
         with pytest.raises(ValueError, match=r"values must be at least 0 on a log scale, got -0.5"):
             call(np.array([1.0, -0.5]))
 

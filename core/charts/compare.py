@@ -1,4 +1,4 @@
-"""What rivals are drawn with: a colour and a dash for each, their means and the bands of their seeds."""
+"""What rivals are drawn with: a colour and a dash for each, their means and the bands of their intervals."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ def compare_spec(
     log: bool = True,
     focus: int | None = None,
 ) -> Spec:
-    """Rivals on one pair of axes: the mean over each one's seeds, and a band from the lowest to the highest.
+    """Rivals on one pair of axes: the mean over each one's seeds, and its interval as a band.
 
     An ✕ in the alarm colour marks where a seed diverged; the word beside it is said once for each rival. The
     pointer reads all means at the nearest x at once.
 
-    Columns (compare_columns): `x`; for each rival, here the first, `m0`: the mean, `l0` and `h0`: the lowest
-    and the highest seed, `lost0`: the last drawn value of a seed that diverged there. Each may be NaN
+    Columns (compare_columns): `x`; for each rival, here the first, `m0`: the mean, `l0` and `h0`: the ends
+    of its interval, `lost0`: the last drawn value of a seed that diverged there. Each may be NaN
     anywhere, and the table may be empty; a line runs on over rows that have no value for it. A row with
     only `x` set widens the x-axis, so one at each end keeps it still from the first tick.
 
@@ -127,7 +127,7 @@ class _Place:
         return drawn.encode(x=self.x(), y=self.y(column), **channels)
 
     def bands(self, colour: Any, opacity: Any) -> Any:
-        """The areas from the lowest to the highest seed: the first layer, so the axes are said here."""
+        """The areas of the intervals: the first layer, so the axes are said here."""
         x = self.x(scale=alt.Scale(zero=False, nice=False), axis=x_axis())
         y = self.y("low", axis=y_axis(self.log))
         test = f"{drawable('low', self.log)} && {drawable('high', self.log)}"
