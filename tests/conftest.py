@@ -1,8 +1,10 @@
 """What all tests share: the repository on the path, strict warnings, one thread, a browser, a server."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
     config.addinivalue_line("filterwarnings", "error")
     torch.set_num_threads(1)
+
+
+def pytest_collection_finish() -> None:
+    """Spares every test what takes most of a short one's time.
+
+    A job that ends has its garbage collected, which goes through all objects of all modules: these now count
+    as permanent. And Streamlit would read what each installed package says of itself whenever a page opens.
+    """
+    if "streamlit" in sys.modules:
+        from streamlit.components.v2 import manifest_scanner
+
+        manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
