@@ -459,13 +459,13 @@ def table(
             {
                 "Optimizer": label(summary.rule),
                 f"Final {counts}": shown(summary.mean()),
-                f"Lowest {counts}": shown(summary.mean("best")),
-                "Final training loss": shown(summary.mean("train")),
-                metric: _percent(score) if metric == ACCURACY else shown(score),
+                "Loss relative to baseline": "" if summary is base else shown(summary.against(base)),
                 "Epochs to target": _times(summary, "epochs"),
                 "Epochs to target, for good": _times(summary, "lasting"),
+                metric: _percent(score) if metric == ACCURACY else shown(score),
+                "Final training loss": shown(summary.mean("train")),
+                f"Lowest {counts}": shown(summary.mean("best")),
                 "Mean loss over epochs": shown(summary.mean("area")),
-                "Loss relative to baseline": "" if summary is base else shown(summary.against(base)),
                 "Diverged": f"{round(summary.diverged * summary.seeds)} of {summary.seeds}",
             }
         )
@@ -480,18 +480,18 @@ def meanings(loss: str = "Validation loss", metric: str = "Accuracy or R²") -> 
     arithmetic = f"mean {interval.format('')}"
     return {
         f"Final {counts}": f"The {counts} after the last epoch: {geometric}",
-        f"Lowest {counts}": f"The lowest {counts} of all epochs: {geometric} A lucky epoch counts in full.",
-        "Final training loss": f"The training loss after the last epoch: {geometric}",
-        metric: f"After the last epoch: {arithmetic}",
+        "Loss relative to baseline": f"The final {counts} as a multiple of the first optimizer's on the same "
+        "seed: geometric mean with its 95 % interval, each by itself. What the sentence above calls sure is "
+        "corrected for the number of pairs.",
         "Epochs to target": f"The first epoch at or below the target loss; the loss may rise above it again: "
         f"{arithmetic}",
         "Epochs to target, for good": "The first epoch from which on every epoch is at or below the target "
         f"loss: {arithmetic}",
+        metric: f"After the last epoch: {arithmetic}",
+        "Final training loss": f"The training loss after the last epoch: {geometric}",
+        f"Lowest {counts}": f"The lowest {counts} of all epochs, however lucky: {geometric}",
         "Mean loss over epochs": f"The mean {counts} of all epochs of a run, small where it falls early: "
         f"{geometric}",
-        "Loss relative to baseline": f"The final {counts} as a multiple of the first optimizer's on the same "
-        "seed: geometric mean with its 95 % interval, each by itself. What the sentence above calls sure is "
-        "corrected for the number of pairs.",
     }
 
 

@@ -311,9 +311,21 @@ def panel() -> None:
     with st.container(key="notice"):
         name = _preset()
         st.caption(f"**What to notice** {COMPARISONS[name].look}" if name else "")
-    named = titles[1].capitalize(), metric_name(subject.base)
-    helps = {name: st.column_config.TextColumn(help=help) for name, help in meanings(*named).items()}
-    st.dataframe(table(summaries, *named), hide_index=True, column_config=helps)
+    _numbers(summaries, titles[1].capitalize(), metric_name(subject.base))
+
+
+def _numbers(summaries: list[Summary], loss: str, metric: str) -> None:
+    """The table: its columns are explained at their heads and wide enough for all that is in them."""
+    numbers, helps = table(summaries, loss, metric), meanings(loss, metric)
+    config = {
+        name: st.column_config.TextColumn(
+            help=helps.get(name),
+            width=22 + 7 * max(len(name), *numbers[name].str.len()),
+            pinned=name == numbers.columns[0],
+        )
+        for name in numbers
+    }
+    st.dataframe(numbers, hide_index=True, column_config=config)
 
 
 def _said(shown: jobs.Job | None, subject: Comparison, said: str) -> str:

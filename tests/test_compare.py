@@ -442,7 +442,7 @@ def test_the_table_names_its_metric_and_has_no_column_twice() -> None:
     assert table(summaries, metric="R²")["R²"][0].startswith("0.75 [")
     assert table(summaries, metric="Accuracy")["Accuracy"][0] == "75 % [0, 100]"
     losses = [name for name in table(summaries) if name.endswith(" loss")]
-    assert losses == ["Final validation loss", "Lowest validation loss", "Final training loss"]
+    assert losses == ["Final validation loss", "Final training loss", "Lowest validation loss"]
     alone = [name for name in table(summaries, "Training loss") if name.endswith(" loss")]
     assert alone == ["Final training loss", "Lowest training loss"]
     assert next(iter(table(summaries))) == "Optimizer"
