@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import re
+from functools import partial
 from pathlib import Path
 
 import altair as alt
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 
 from core import charts
+from core.charts import base
 
 ROOT = Path(__file__).parent.parent
 NASTY = ("""<b>a</b>'"\\ {c} ${d} 😀""", "two\nlines\u2028", "SGD + momentum · η 0.01 · μ 0.9 · n = 5")
@@ -22,7 +24,11 @@ def compared(**options):
     return charts.compare_spec(NASTY, STYLES, "epoch", "loss", **options)
 
 
-SPECS = {
+RATE, REST, PLAIN = ("learning rate", "log"), ("momentum", "rest"), ('dampening\'s "d"', "linear")
+KINDS = ("belief", "uncertainty", "improvement", "truth")
+PARALLEL = ("learning rate", "momentum", "the 'loss'")
+ALONE = tuple(name for name in charts.HISTORY_COLUMNS if name not in ("random_best", "grid_best"))
+SPECS = {  # and the columns of its table
     "loss_log": (lambda: charts.loss_spec(True), charts.LOSS_COLUMNS),
     "loss_linear": (lambda: charts.loss_spec(False), charts.LOSS_COLUMNS),
     "metric": (lambda: charts.curve_spec("train", "valid", title="accuracy"), ("epoch", "train", "valid")),
@@ -34,6 +40,16 @@ SPECS = {
     "compare": (lambda: compared(), charts.compare_columns(3)),
     "compare_linear": (lambda: compared(log=False), charts.compare_columns(3)),
     "compare_one": (lambda: compared(focus=1), charts.compare_columns(3)),
+    "history": (lambda: charts.history_spec(), ALONE),
+    "history_rivals": (lambda: charts.history_spec(True, y_title="MSE"), charts.HISTORY_COLUMNS),
+    "curves": (lambda: charts.trial_curves_spec(), charts.TRIAL_CURVE_COLUMNS),
+    **{name: (partial(charts.surface_spec, name, RATE, REST), charts.SURFACE_COLUMNS) for name in KINDS},
+    "slice": (lambda: charts.slice_spec(REST), charts.SLICE_COLUMNS),
+    "slice_linear": (lambda: charts.slice_spec(PLAIN, y_title="MSE"), charts.SLICE_COLUMNS),
+    "parallel": (lambda: charts.parallel_spec(PARALLEL), charts.parallel_columns(2)),
+    "importance": (lambda: charts.importance_spec(("a", "b's")), charts.IMPORTANCE_COLUMNS),
+    "chance": (lambda: charts.chance_spec(), charts.CHANCE_COLUMNS),
+    "timeline": (lambda: charts.timeline_spec(), charts.TIMELINE_COLUMNS),
 }
 every_spec = pytest.mark.parametrize(("make", "columns"), SPECS.values(), ids=SPECS)
 
@@ -69,59 +85,54 @@ def read(spec):
 
 
 @every_spec
-def test_a_spec_is_valid_vega_lite(make, columns):
-    spec = {"data": {"name": "table"}, **make()}
-    alt.Chart.from_dict(spec).to_dict(validate=True)
-
-
-@every_spec
-def test_a_chart_reads_the_columns_it_names_and_no_other(make, columns):
-    assert read(make()) == set(columns)
-
-
-@every_spec
-def test_no_column_has_a_dot(make, columns):
-    assert all(name.isidentifier() for name in {*columns, *made(make())})
-
-
-@every_spec
-def test_a_spec_holds_no_data(make, columns):
+def test_a_spec_is_valid_vega_lite_without_data_and_reads_the_columns_it_names_and_no_other(make, columns):
     spec = make()
+    alt.Chart.from_dict({"data": {"name": "table"}, **spec}).to_dict(validate=True)
+    assert read(spec) - {""} == set(columns), "a row's number is of no column"
+    assert all(name.isidentifier() for name in {*columns, *made(spec)}), "a dot would be a path"
     assert not {"datasets", "$schema"} & spec.keys()
     assert spec["config"] == {"mark": {"aria": False}}, "colours and fonts are the page's"
     assert not list(parts(spec, "data"))
-    assert not list(parts(spec, "values"))
+    assert not [row for values in parts(spec, "values") for row in values if isinstance(row, dict)]
 
 
-@every_spec
-def test_a_spec_is_the_same_text_when_it_is_made_again(make, columns):
-    first = json.dumps(make())
+def test_a_spec_is_the_same_object_for_the_same_arguments_and_the_same_text_when_it_is_made_again():
+    assert [name for name, (make, _) in SPECS.items() if make() is not make()] == []
+    first = {name: json.dumps(make()) for name, (make, _) in SPECS.items()}
     for maker in MAKERS:
         maker.cache_clear()
-    alt.Chart().mark_point().add_params(alt.selection_point()).to_dict(
-        validate=False
-    )  # moves Altair's counters
-    assert json.dumps(make()) == first
+    alt.Chart().mark_point().add_params(alt.selection_point()).to_dict(validate=False)  # moves the counters
+    assert {name: json.dumps(make()) for name, (make, _) in SPECS.items()} == first
+
+
+@pytest.mark.parametrize("rows", [0, 3])
+def test_streamlit_draws_any_table_with_each_spec_and_leaves_it_unchanged(rows):
+    from streamlit.testing.v1 import AppTest
+
+    def page(drawn):
+        import streamlit as st
+
+        for name, (spec, table) in drawn.items():
+            modes = [param["name"] for param in spec.get("params", ()) if param["name"] != "near"]
+            options = {"on_select": "rerun", "selection_mode": modes} if modes else {}
+            st.vega_lite_chart(table, spec, key=name, alt="a chart", **options)
+
+    drawn = {
+        name: (make(), pd.DataFrame({c: [math.nan] * rows for c in columns}, dtype="float32"))
+        for name, (make, columns) in SPECS.items()
+    }
+    before = copy.deepcopy({name: spec for name, (spec, _) in drawn.items()})
+    test = AppTest.from_function(page, args=(drawn,), default_timeout=20).run()
+    assert not test.exception
+    assert {name: spec for name, (spec, _) in drawn.items()} == before
+    shown = [json.loads(chart.proto.spec)["layer"] for chart in test.get("vega_lite_chart")]
+    assert shown == [spec["layer"] for spec in before.values()]
 
 
 @every_spec
-@pytest.mark.parametrize("rows", [0, 3])
-def test_streamlit_draws_any_table_with_the_spec_and_leaves_it_unchanged(make, columns, rows):
-    from streamlit.testing.v1 import AppTest
-
-    def page(spec, table):
-        import streamlit as st
-
-        st.vega_lite_chart(table, spec, alt="a chart")
-
-    spec = make()
-    before = copy.deepcopy(spec)
-    table = pd.DataFrame({name: [float("nan")] * rows for name in columns}, dtype="float32")
-    test = AppTest.from_function(page, args=(spec, table), default_timeout=20).run()
-    assert not test.exception
-    assert spec == before
-    drawn = json.loads(test.get("vega_lite_chart")[0].proto.spec)
-    assert drawn["layer"] == spec["layer"]
+def test_every_colour_is_one_of_the_shared_ones(make, columns):
+    known = {value for name, value in vars(base).items() if name.isupper() and str(value).startswith("#")}
+    assert set(re.findall(r"#[0-9a-fA-F]{6}\b", json.dumps(make()))) <= known
 
 
 def test_a_log_chart_leaves_out_zero_and_below_and_a_linear_one_does_not():

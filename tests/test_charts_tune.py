@@ -1,6 +1,5 @@
 """What the Tune page's charts promise: constant and free of data, and in a browser they do what they say."""
 
-import copy
 import json
 import math
 import re
@@ -10,10 +9,8 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from functools import partial
 from itertools import pairwise
 
-import altair as alt
 import numpy as np
 import pandas as pd
 import pytest
@@ -22,90 +19,9 @@ from playwright.sync_api import Browser, Page
 from core import charts
 from core.charts import base
 from tests.browser import ROOT, Visitor
-from tests.test_charts import made, parts, read
+from tests.test_charts import KINDS, PARALLEL, PLAIN, RATE, REST, SPECS, parts
 
-RATE, REST, PLAIN = ("learning rate", "log"), ("momentum", "rest"), ('dampening\'s "d"', "linear")
-KINDS = ("belief", "uncertainty", "improvement", "truth")
 N = float("nan")
-NAMES = ("learning rate", "momentum", "the 'loss'")
-ALONE = tuple(name for name in charts.HISTORY_COLUMNS if name not in ("random_best", "grid_best"))
-SPECS = {
-    "history": (lambda: charts.history_spec(), ALONE),
-    "history_rivals": (lambda: charts.history_spec(True, y_title="MSE"), charts.HISTORY_COLUMNS),
-    "curves": (lambda: charts.trial_curves_spec(), charts.TRIAL_CURVE_COLUMNS),
-    **{name: (partial(charts.surface_spec, name, RATE, REST), charts.SURFACE_COLUMNS) for name in KINDS},
-    "slice": (lambda: charts.slice_spec(REST), charts.SLICE_COLUMNS),
-    "slice_linear": (lambda: charts.slice_spec(PLAIN, y_title="MSE"), charts.SLICE_COLUMNS),
-    "parallel": (lambda: charts.parallel_spec(NAMES), charts.parallel_columns(2)),
-    "importance": (lambda: charts.importance_spec(("a", "b's")), charts.IMPORTANCE_COLUMNS),
-    "chance": (lambda: charts.chance_spec(), charts.CHANCE_COLUMNS),
-    "timeline": (lambda: charts.timeline_spec(), charts.TIMELINE_COLUMNS),
-}
-every_spec = pytest.mark.parametrize(("make", "columns"), SPECS.values(), ids=SPECS)
-
-
-@every_spec
-def test_a_spec_is_valid_vega_lite(make, columns):
-    alt.Chart.from_dict({"data": {"name": "table"}, **make()}).to_dict(validate=True)
-
-
-@every_spec
-def test_a_chart_reads_the_columns_it_names_and_no_other(make, columns):
-    assert read(make()) - {""} == set(columns), "a row's number is of no column"
-
-
-@every_spec
-def test_no_column_has_a_dot(make, columns):
-    assert all(name.isidentifier() for name in {*columns, *made(make())})
-
-
-@every_spec
-def test_a_spec_holds_no_data(make, columns):
-    assert not {"datasets", "$schema"} & make().keys()
-    assert not list(parts(make(), "data"))
-
-
-@every_spec
-def test_the_same_arguments_give_the_same_object(make, columns):
-    assert make() is make()
-
-
-def test_each_spec_is_the_same_text_when_it_is_made_again():
-    first = {name: json.dumps(make()) for name, (make, _) in SPECS.items()}
-    for maker in [maker for name, maker in vars(charts).items() if name.endswith("_spec")]:
-        maker.cache_clear()
-    alt.Chart().mark_point().add_params(alt.selection_point()).to_dict(validate=False)  # moves the counters
-    assert {name: json.dumps(make()) for name, (make, _) in SPECS.items()} == first
-
-
-@pytest.mark.parametrize("rows", [0, 3])
-def test_streamlit_draws_any_table_with_each_spec_and_leaves_it_unchanged(rows):
-    from streamlit.testing.v1 import AppTest
-
-    def page(drawn):
-        import streamlit as st
-
-        for name, (spec, table) in drawn.items():
-            modes = [param["name"] for param in spec.get("params", ()) if param["name"] != "near"]
-            options = {"on_select": "rerun", "selection_mode": modes} if modes else {}
-            st.vega_lite_chart(table, spec, key=name, alt="a chart", **options)
-
-    drawn = {
-        name: (make(), pd.DataFrame({c: [N] * rows for c in columns}, dtype="float32"))
-        for name, (make, columns) in SPECS.items()
-    }
-    before = copy.deepcopy({name: spec for name, (spec, _) in drawn.items()})
-    test = AppTest.from_function(page, args=(drawn,), default_timeout=20).run()
-    assert not test.exception
-    assert {name: spec for name, (spec, _) in drawn.items()} == before
-    shown = [json.loads(chart.proto.spec)["layer"] for chart in test.get("vega_lite_chart")]
-    assert shown == [spec["layer"] for spec in before.values()]
-
-
-@every_spec
-def test_every_colour_is_one_of_the_shared_ones(make, columns):
-    known = {value for name, value in vars(base).items() if name.isupper() and str(value).startswith("#")}
-    assert set(re.findall(r"#[0-9a-fA-F]{6}\b", json.dumps(make()))) <= known
 
 
 @pytest.mark.parametrize(
@@ -171,7 +87,7 @@ def test_of_learning_curves_only_those_that_go_on_are_dashed():
 
 
 def test_a_trial_that_diverged_ends_above_the_labels_and_inside_the_chart(blank):
-    spec = charts.parallel_spec(NAMES)
+    spec = charts.parallel_spec(PARALLEL)
     (end,) = [entry["calculate"] for entry in spec_transforms(spec) if entry.get("as") == "end"]
     rows = [{"lost": lost, "p_loss": 0.3} for lost in (0, 1)]
     held, above = blank.evaluate(f"rows => rows.map(datum => {end})", rows)
@@ -223,7 +139,7 @@ def test_each_map_says_what_it_shows_and_takes_the_page_theme(kind):
         ),
         (lambda: charts.slice_spec(("a", "")), "scale must be one of log, linear, rest, got ''."),
         (
-            lambda: charts.parallel_spec(NAMES[:1]),
+            lambda: charts.parallel_spec(PARALLEL[:1]),
             "names must be those of at least one parameter and the loss, got 1.",
         ),
     ],
@@ -411,7 +327,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("charts")
     for name, table in tables().items():
         (folder / f"{name}.json").write_text(table.to_json(orient="records"))
-    script = PAGE.format(root=str(ROOT), folder=str(folder), names=NAMES, rate=RATE, rest=REST)
+    script = PAGE.format(root=str(ROOT), folder=str(folder), names=PARALLEL, rate=RATE, rest=REST)
     (folder / "page.py").write_text(script)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -4,7 +4,8 @@ import ast
 import importlib
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,7 @@ def imports(source: str, package: str = "") -> Iterator[str]:
             yield from (f"{base}.{alias.name}" for alias in node.names)
 
 
+@cache
 def imported(file: Path) -> list[str]:
     return list(imports(file.read_text(encoding="utf-8"), ".".join(file.relative_to(ROOT).parts[:-1])))
 
@@ -65,41 +67,42 @@ def page_files() -> list[Path]:
     return [p for p in [ROOT / "app.py", *files("pages")] if p.exists()]
 
 
-def name_of(file: Path) -> str:
-    return str(file.relative_to(ROOT))
+def faults(found: list[Path], allowed: Callable[[Path, list[str]], set[str]]) -> dict[str, set[str]]:
+    """What each of some files imports and may not, by its name; empty if all is well."""
+    wrong = {str(file.relative_to(ROOT)): allowed(file, imported(file)) for file in found}
+    assert wrong
+    return {name: names for name, names in wrong.items() if names}
 
 
-each_core_file = pytest.mark.parametrize("file", files("core"), ids=name_of)
-each_page_file = pytest.mark.parametrize("file", page_files(), ids=name_of)
+def tops(names: list[str]) -> set[str]:
+    """The packages of names, without those of the standard library."""
+    return {name.split(".")[0] for name in names} - set(sys.stdlib_module_names)
 
 
-@each_core_file
-def test_every_module_of_core_has_its_place_in_the_order(file: Path) -> None:
-    assert module_of(file) in ORDER
+def test_every_module_of_core_has_its_place_in_the_order() -> None:
+    assert {module_of(file) for file in files("core")} <= set(ORDER)
 
 
-@each_core_file
-def test_a_module_imports_only_from_modules_before_it(file: Path) -> None:
-    place = ORDER.index(module_of(file))
-    later = core_modules(imported(file)) - set(ORDER[: place + 1])
-    assert not later, f"{name_of(file)} imports {later}, which come later."
+def test_a_module_imports_only_from_modules_before_it() -> None:
+    def later(file: Path, names: list[str]) -> set[str]:
+        return core_modules(names) - set(ORDER[: ORDER.index(module_of(file)) + 1])
+
+    assert faults(files("core"), later) == {}
 
 
-@each_core_file
-def test_core_never_imports_streamlit_or_pages(file: Path) -> None:
-    assert not {name.split(".")[0] for name in imported(file)} & {"streamlit", "pages", "app"}
+def test_core_never_imports_streamlit_or_pages() -> None:
+    assert faults(files("core"), lambda _, names: tops(names) & {"streamlit", "pages", "app"}) == {}
 
 
-@pytest.mark.parametrize("file", [f for f in files("core") if module_of(f) == "charts"], ids=name_of)
-def test_charts_see_only_pandas_and_altair(file: Path) -> None:
-    outside = {name.split(".")[0] for name in imported(file) if not name.startswith("core.charts")}
-    assert outside - set(sys.stdlib_module_names) <= CHARTS_SEE
+def test_charts_see_only_pandas_and_altair() -> None:
+    def outside(_: Path, names: list[str]) -> set[str]:
+        return tops([name for name in names if not name.startswith("core.charts")]) - CHARTS_SEE
+
+    assert faults([f for f in files("core") if module_of(f) == "charts"], outside) == {}
 
 
-@each_page_file
-def test_pages_see_only_core_pandas_streamlit_and_each_other(file: Path) -> None:
-    seen = {name.split(".")[0] for name in imported(file)}
-    assert seen - set(sys.stdlib_module_names) <= PAGES_SEE
+def test_pages_see_only_core_pandas_streamlit_and_each_other() -> None:
+    assert faults(page_files(), lambda _, names: tops(names) - PAGES_SEE) == {}
 
 
 @pytest.mark.parametrize(
