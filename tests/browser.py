@@ -66,22 +66,25 @@ def launched(playwright: Playwright) -> Browser:
 
 
 @contextmanager
-def app(root: Path = ROOT, **environment: str) -> Iterator[str]:
+def app(root: Path = ROOT, script: Path = Path("app.py"), **environment: str) -> Iterator[str]:
     """A fresh server of the app on a free loopback port; gives its address, without a slash at the end.
 
     Args:
         root: The checkout whose app is served.
+        script: What is served, in that folder or anywhere else.
         environment: Variables of its environment, such as MOMENTUM_LAB_DB.
     """
-    with apps(1, root, **environment) as (address,):
+    with apps(1, root, script, **environment) as (address,):
         yield address
 
 
 @contextmanager
-def apps(count: int, root: Path = ROOT, **environment: str) -> Iterator[list[str]]:
+def apps(
+    count: int, root: Path = ROOT, script: Path = Path("app.py"), **environment: str
+) -> Iterator[list[str]]:
     """As `app`, but several servers that start at the same time, each a process of its own."""
     with ExitStack() as stack:
-        started = [stack.enter_context(_server(root, environment)) for _ in range(count)]
+        started = [stack.enter_context(_server(root, script, environment)) for _ in range(count)]
         for address, server, log in started:
             _await(f"{address}/_stcore/health", server, log)
         yield [address for address, _, _ in started]
@@ -102,21 +105,15 @@ def busy(count: int) -> Iterator[None]:
 
 @contextmanager
 def _server(
-    root: Path, environment: dict[str, str]
+    root: Path, script: Path, environment: dict[str, str]
 ) -> Iterator[tuple[str, subprocess.Popen[bytes], IO[bytes]]]:
     """The address of a server that has been started but may not answer yet; the server; what it logs."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.headless", "true"]
-    command += [
-        "--server.address",
-        "127.0.0.1",
-        "--server.port",
-        str(port),
-        "--server.fileWatcherType",
-        "none",
-    ]
+    options = {"headless": "true", "address": "127.0.0.1", "port": str(port), "fileWatcherType": "none"}
+    command = [sys.executable, "-m", "streamlit", "run", str(script)]
+    command += [word for name, value in options.items() for word in (f"--server.{name}", value)]
     env = {**os.environ, **environment}
     with TemporaryFile() as log:  # a pipe that nobody reads would hold up a server that has much to say
         server = subprocess.Popen(command, cwd=root, env=env, stdout=subprocess.DEVNULL, stderr=log)

@@ -3,11 +3,6 @@
 import json
 import math
 import re
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -18,7 +13,7 @@ from playwright.sync_api import Browser, Page
 
 from core import charts
 from core.charts import base
-from tests.browser import ROOT, Visitor
+from tests.browser import ROOT, Visitor, app
 from tests.test_charts import KINDS, PARALLEL, PLAIN, RATE, REST, SPECS, parts
 
 N = float("nan")
@@ -329,30 +324,8 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         (folder / f"{name}.json").write_text(table.to_json(orient="records"))
     script = PAGE.format(root=str(ROOT), folder=str(folder), names=PARALLEL, rate=RATE, rest=REST)
     (folder / "page.py").write_text(script)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    options = {"headless": "true", "address": "127.0.0.1", "port": str(port), "fileWatcherType": "none"}
-    command = [sys.executable, "-m", "streamlit", "run", str(folder / "page.py")]
-    command += [word for name, value in options.items() for word in (f"--server.{name}", value)]
-    server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        answers(f"http://127.0.0.1:{port}/_stcore/health")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
-def answers(address: str, seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            urllib.request.urlopen(address, timeout=1).close()
-            return
-        except OSError:
-            assert time.monotonic() < end, "The page did not start."
-            time.sleep(0.1)
+    with app(script=folder / "page.py") as where:
+        yield where
 
 
 @pytest.fixture(scope="module")

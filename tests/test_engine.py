@@ -4,14 +4,14 @@ import itertools
 import math
 import random
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.config import Config
 from core.datasets import from_table
@@ -19,14 +19,8 @@ from core.engine import DIVERGED, FINISHED, RUNNING, Record, Training, run, trai
 from core.optimizers import OPTIMIZERS
 from core.registry import OutOfRange
 from core.schedules import MOMENTUM_SCHEDULES, SCHEDULES
+from tests.plain import Plain, plain, split
 
-BENDS = {"identity": nn.Identity, "relu": nn.ReLU, "tanh": nn.Tanh, "gelu": nn.GELU}
-WORDS = {
-    "learning_rate": "lr",
-    "epsilon": "eps",
-    "learning_rate_decay": "lr_decay",
-    "initial_accumulator": "initial_accumulator_value",
-}
 NUMBERS = {  # of every rule, all of them away from their defaults
     "sgd": {"learning_rate": 0.03, "weight_decay": 0.02},
     "momentum": {"learning_rate": 0.02, "momentum": 0.8, "dampening": 0.3, "weight_decay": 0.01},
@@ -65,132 +59,6 @@ PROBLEMS = {
 def config(**words: object) -> Config:
     """A config by the words of its link."""
     return Config().but(**words)
-
-
-# --- The oracle: one run as a tutorial would write it, from torch alone --------------------------------
-
-
-@dataclass
-class Plain:
-    """What a plain loop saw: a row for each epoch, parameters after each step, each step's batch loss."""
-
-    rows: list[tuple[float, ...]] = field(default_factory=list)
-    params: list[Tensor] = field(default_factory=list)
-    batch_loss: list[float] = field(default_factory=list)
-
-
-def split(c: Config) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """x_train, y_train, x_valid, y_valid in double, standardised as the design says."""
-    x = torch.tensor(c.dataset.features)
-    y = torch.tensor(c.dataset.targets)
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(3 * c.seed))
-    held = round(len(x) * c.valid_fraction)
-    valid, train = order[:held], order[held:]
-    if c.scale:
-        over = None if c.dataset.image_shape else 0
-        mean, spread = x[train].mean(over), x[train].std(over, correction=0)
-        x = (x - mean) / torch.where(spread > 1e-9, spread, 1.0)
-        if not c.dataset.classes:
-            y = (y - y[train].mean()) / y[train].std(correction=0)
-    return x[train], y[train], x[valid], y[valid]
-
-
-def module(c: Config) -> nn.Sequential:
-    outputs, inputs = c.dataset.classes or 1, c.dataset.inputs
-    parts: list[nn.Module] = []
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3 * c.seed + 1)
-        if c.model.name == "cnn":
-            depth, height, width = c.dataset.image_shape
-            parts.append(nn.Unflatten(1, c.dataset.image_shape))
-            for channels in c.model.channels:
-                parts += [
-                    nn.Conv2d(depth, channels, 3, padding=1),
-                    BENDS[c.model.activation](),
-                    nn.MaxPool2d(2),
-                ]
-                depth, height, width = channels, height // 2, width // 2
-            parts.append(nn.Flatten())
-            inputs = depth * height * width
-        elif c.model.name == "mlp":
-            for wide in c.model.hidden:
-                parts += [nn.Linear(inputs, wide), BENDS[c.model.activation]()]
-                inputs = wide
-        return nn.Sequential(*parts, nn.Linear(inputs, outputs)).double()
-
-
-def loss_of(net: nn.Module, x: Tensor, y: Tensor, classes: int) -> Tensor:
-    out = net(x)
-    return nn.functional.cross_entropy(out, y) if classes else nn.functional.mse_loss(out[:, 0], y)
-
-
-def score(net: nn.Module, x: Tensor, y: Tensor, classes: int) -> tuple[float, float]:
-    if not len(x):
-        return math.nan, math.nan
-    with torch.no_grad():
-        loss = float(loss_of(net, x, y, classes))
-        if classes:
-            return loss, float((net(x).argmax(1) == y).double().mean())
-        spread = float(y.var(correction=0))
-        return loss, 1 - loss / spread if spread else math.nan
-
-
-def optimizer(c: Config, net: nn.Module) -> torch.optim.Optimizer:
-    rule = c.optimizer
-    words = {WORDS.get(key, key): getattr(rule, key) for key in rule.settings()}
-    if "beta1" in words:
-        words["betas"] = (words.pop("beta1"), words.pop("beta2"))
-    kinds = {"rmsprop": "RMSprop", "adagrad": "Adagrad", "adam": "Adam", "adamw": "AdamW"}
-    if rule.name == "nesterov":
-        words["nesterov"] = True
-    return getattr(torch.optim, kinds.get(rule.name, "SGD"))(net.parameters(), **words)
-
-
-def batches(c: Config, rows: int) -> Iterator[Tensor]:
-    """The rows of each mini-batch, epoch after epoch."""
-    source = torch.Generator().manual_seed(3 * c.seed + 2)
-    while True:
-        everything = c.batch_size >= rows
-        order = torch.arange(rows) if everything else torch.randperm(rows, generator=source)
-        yield from order.split(c.batch_size)
-
-
-def plain(
-    c: Config,
-    scheduler: Callable[[torch.optim.Optimizer], torch.optim.lr_scheduler.LRScheduler] | None = None,
-    before: Callable[[int, dict[str, object]], None] = lambda step, group: None,
-) -> Plain:
-    """Trains as a tutorial would; `before` may change the param group before each step (counted from 0)."""
-    x, y, x_valid, y_valid = split(c)
-    net, classes = module(c), c.dataset.classes
-    rule = optimizer(c, net)
-    moving = scheduler(rule) if scheduler else None
-    seen = Plain()
-
-    def note(epoch: int, step: int, norm: float) -> None:
-        (train, metric), (valid, valid_metric) = (
-            score(net, x, y, classes),
-            score(net, x_valid, y_valid, classes),
-        )
-        seen.rows.append((epoch, step, train, valid, metric, valid_metric, norm))
-
-    note(0, 0, math.nan)
-    seen.params.append(nn.utils.parameters_to_vector(net.parameters()).detach().clone())
-    per_epoch = -(-len(x) // c.batch_size)
-    for step, rows in enumerate(itertools.islice(batches(c, len(x)), c.epochs * per_epoch)):
-        before(step, rule.param_groups[0])
-        rule.zero_grad()
-        loss = loss_of(net, x[rows], y[rows], classes)
-        loss.backward()
-        norm = float(torch.cat([p.grad.reshape(-1) for p in net.parameters()]).norm())
-        rule.step()
-        if moving:
-            moving.step()
-        seen.batch_loss.append(float(loss.detach()))
-        seen.params.append(nn.utils.parameters_to_vector(net.parameters()).detach().clone())
-        if (step + 1) % per_epoch == 0:
-            note((step + 1) // per_epoch, step + 1, norm)
-    return seen
 
 
 def double(c: Config) -> Training:
@@ -289,11 +157,11 @@ def test_a_run_with_a_schedule_equals_torchs_scheduler(name: str, rule: str) -> 
     assert_equal(training, 0, oracle)
 
 
-def set_momentum(group: dict[str, object], value: float) -> None:
-    if "betas" in group:
-        group["betas"] = (value, group["betas"][1])
-    else:
-        group["momentum"] = value
+def set_numbers(rule: torch.optim.Optimizer, momentum: float, **numbers: float) -> torch.optim.Optimizer:
+    (group,) = rule.param_groups
+    own = {"betas": (momentum, group["betas"][1])} if "betas" in group else {"momentum": momentum}
+    group.update(numbers | own)
+    return rule
 
 
 FORMULAS = {  # what the momentum is in update t, counted from 0, when 0.9 is set
@@ -312,7 +180,7 @@ def test_a_run_with_a_momentum_schedule_equals_a_loop_that_sets_it(name: str, ru
     numbers, formula = FORMULAS[name]
     words = {"optimizer": rule, "learning_rate": 0.005, "momentum": 0.9, "momentum_schedule": name}
     c = config(**SMALL, **words, **numbers)
-    assert_equal(double(c), 0, plain(c, before=lambda t, group: set_momentum(group, formula(t))))
+    assert_equal(double(c), 0, plain(c, before=lambda t, rule: set_numbers(rule, formula(t))))
 
 
 @pytest.mark.parametrize("rule", ["momentum", "adam"])
@@ -349,9 +217,8 @@ def test_a_value_changed_while_it_runs_equals_a_changed_param_group(name: str, s
         base = 0.02 if step < 4 else 0.1 if step < 30 else 0.003
         return base * ((1 + math.cos(math.pi * step / STEPS)) / 2 if scheduled else 1.0)
 
-    def before(step: int, group: dict[str, object]) -> None:
-        group["lr"] = rate(step)
-        set_momentum(group, 0.9 if step < 7 else 0.5)
+    def before(step: int, rule: torch.optim.Optimizer) -> torch.optim.Optimizer:
+        return set_numbers(rule, 0.9 if step < 7 else 0.5, lr=rate(step))
 
     assert_equal(training, 3, plain(c, before=before))
     for number, other in enumerate(others):

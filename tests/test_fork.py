@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from core.config import Config
 from core.engine import DIVERGED, FINISHED, Training
 from core.optimizers import OPTIMIZERS, SGD, Adam, Momentum, Nesterov, Optimizer, RMSprop
 from core.registry import OutOfRange
+from tests.plain import optimizer, plain
 
 BASE = Config().but(dataset="boston", model="mlp", hidden=(6,), batch_size=64, epochs=4, optimizer="momentum")
 PER_EPOCH = 7
@@ -62,40 +61,17 @@ def assert_same_run(one: Training, a: int, other: Training, b: int) -> None:
 # --- The oracle: a plain loop that changes its numbers at one step --------------------------------------
 
 
-def plain(c: Config, change: Callable[[torch.optim.Optimizer], torch.optim.Optimizer], step: int) -> Tensor:
-    """The last parameters of a tutorial's loop with torch's SGD whose rule is changed before `step`."""
-    x, y = torch.tensor(c.dataset.features), torch.tensor(c.dataset.targets)
-    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(3 * c.seed))
-    train = order[round(len(x) * c.valid_fraction) :]
-    x, y = ((t[train] - t[train].mean(0)) / t[train].std(0, correction=0) for t in (x, y))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(3 * c.seed + 1)
-        net = nn.Sequential(nn.Linear(13, 6), nn.Tanh(), nn.Linear(6, 1)).double()
-    rule = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
-    source = torch.Generator().manual_seed(3 * c.seed + 2)
-    epochs = (torch.randperm(len(x), generator=source).split(c.batch_size) for _ in range(c.epochs))
-    for number, rows in enumerate(itertools.chain.from_iterable(epochs)):
-        if number == step:
-            rule = change(rule)
-        rule.zero_grad()
-        nn.functional.mse_loss(net(x[rows])[:, 0], y[rows]).backward()
-        rule.step()
-    return nn.utils.parameters_to_vector(net.parameters()).detach()
+def oracle(c: Config, step: int, rule: Optimizer | None = None, **numbers: float) -> Tensor:
+    """The last parameters of a plain loop that from a step on has other numbers, or another rule."""
 
+    def before(at: int, now: torch.optim.Optimizer) -> torch.optim.Optimizer:
+        if at == step and rule:
+            return optimizer(rule, now.param_groups[0]["params"])
+        if at == step:
+            now.param_groups[0].update(numbers)
+        return now
 
-def setting(**numbers: float) -> Callable[[torch.optim.Optimizer], torch.optim.Optimizer]:
-    def change(rule: torch.optim.Optimizer) -> torch.optim.Optimizer:
-        rule.param_groups[0].update(numbers)
-        return rule
-
-    return change
-
-
-def anew(**numbers: object) -> Callable[[torch.optim.Optimizer], torch.optim.Optimizer]:
-    def change(rule: torch.optim.Optimizer) -> torch.optim.Optimizer:
-        return torch.optim.SGD(rule.param_groups[0]["params"], **numbers)
-
-    return change
+    return plain(c, before=before).params[-1]
 
 
 # --- What a branch is ----------------------------------------------------------------------------------
@@ -120,8 +96,8 @@ def test_the_other_branch_equals_a_plain_loop_that_changes_its_numbers_and_keeps
     rules = [c.optimizer, Momentum(0.002, 0.9), Momentum(0.01, 0.5), Momentum(0.03, 0.0)]
     branches = finished(training.fork(0, rules))
     for run, rule in enumerate(rules):
-        oracle = plain(c, setting(lr=rule.learning_rate, momentum=rule.momentum), step)
-        torch.testing.assert_close(params(branches, run), oracle, rtol=1e-9, atol=1e-9)
+        theirs = oracle(c, step, lr=rule.learning_rate, momentum=rule.momentum)
+        torch.testing.assert_close(params(branches, run), theirs, rtol=1e-9, atol=1e-9)
     assert len({tuple(params(branches, run).tolist()) for run in range(4)}) == 4
 
 
@@ -129,13 +105,12 @@ def test_the_other_branch_equals_a_plain_loop_that_changes_its_numbers_and_keeps
 def test_a_branch_of_another_kind_begins_with_no_velocity(step: int) -> None:
     c = BASE.but(learning_rate=0.01, momentum=0.9, seed=3)
     training = advanced([c], step, torch.float64)
-    branches = finished(training.fork(0, [c.optimizer, SGD(0.05), Nesterov(0.02, 0.8)]))
+    rules = [c.optimizer, SGD(0.05), Nesterov(0.02, 0.8)]
+    branches = finished(training.fork(0, rules))
     assert c.optimizer == Momentum(0.01, 0.9)
-    for run, change in (
-        (1, anew(lr=0.05)),
-        (2, anew(lr=0.02, momentum=0.8, nesterov=True)),
-    ):
-        torch.testing.assert_close(params(branches, run), plain(c, change, step), rtol=1e-9, atol=1e-9)
+    for run in (1, 2):
+        theirs = oracle(c, step, rules[run])
+        torch.testing.assert_close(params(branches, run), theirs, rtol=1e-9, atol=1e-9)
 
 
 @at_both
@@ -230,8 +205,7 @@ def test_a_branch_can_be_changed_and_forked_again() -> None:
     first = advanced([c], MIDDLE, torch.float64).fork(0, [c.optimizer, Momentum(0.03, 0.5)])
     first.advance(2)
     second = finished(first.fork(0, [Momentum(0.004, 0.9), c.optimizer]))
-    oracle = plain(c, setting(lr=0.004), MIDDLE + 2)
-    torch.testing.assert_close(params(second, 0), oracle, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(params(second, 0), oracle(c, MIDDLE + 2, lr=0.004), rtol=1e-9, atol=1e-9)
     first.change(1, "learning_rate", 0.001)
     finished(first)
     assert first.config(1).optimizer == Momentum(0.001, 0.5)

@@ -1,7 +1,7 @@
 """The stacked models against torch.nn and autograd, and against themselves alone."""
 
+import itertools
 import math
-from itertools import pairwise
 
 import pytest
 import torch
@@ -10,18 +10,8 @@ from torch import Tensor, nn
 from core.models import ACTIVATIONS, CNN, MLP, MODELS, Layer, Linear, Model, Unfit
 from core.networks import Network
 from core.registry import OutOfRange, UnknownName
+from tests import plain
 
-BENDS = {
-    "identity": nn.Identity,
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-    "softplus": nn.Softplus,
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-}
 PICTURE = (2, 9, 7)
 PROBLEMS = {  # model, inputs, classes (0: regression), picture
     "linear regression": (Linear(), 5, 0, None),
@@ -48,21 +38,7 @@ def network(problem: Problem) -> Network:
 
 
 def torchs_own(problem: Problem) -> nn.Sequential:
-    """The same model made of torch.nn modules."""
-    model, inputs, classes, picture = problem
-    outputs = classes or 1
-    if isinstance(model, CNN):
-        depth, height, width = picture
-        parts: list[nn.Module] = [nn.Unflatten(1, picture)]
-        for channels in model.channels:
-            parts += [nn.Conv2d(depth, channels, 3, padding=1), BENDS[model.activation](), nn.MaxPool2d(2)]
-            depth, height, width = channels, height // 2, width // 2
-        return nn.Sequential(*parts, nn.Flatten(), nn.Linear(depth * height * width, outputs))
-    widths = (inputs, *(model.hidden if isinstance(model, MLP) else ()))
-    parts = []
-    for narrow, wide in pairwise(widths):
-        parts += [nn.Linear(narrow, wide), BENDS[model.activation]()]
-    return nn.Sequential(*parts, nn.Linear(widths[-1], outputs))
+    return plain.network(*problem)
 
 
 def load(module: nn.Module, flat: Tensor) -> nn.Module:
@@ -141,16 +117,16 @@ def test_a_loss_of_huge_outputs_is_finite_and_torchs() -> None:
         torch.testing.assert_close(loss[run], theirs, rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("seed", [0, 1, 12345])
 @each_problem
-def test_the_first_weights_are_torchs_bit_for_bit(problem: Problem, seed: int) -> None:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        theirs = nn.utils.parameters_to_vector(torchs_own(problem).parameters()).detach()
-    ours = network(problem).start(torch.Generator().manual_seed(seed))
-    assert torch.equal(ours, theirs)
-    double = network(problem).start(torch.Generator().manual_seed(seed), torch.float64)
-    assert torch.equal(double, theirs.double())
+def test_the_first_weights_are_torchs_in_number_and_bit_for_bit(problem: Problem) -> None:
+    for seed in (0, 1, 12345):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            theirs = nn.utils.parameters_to_vector(torchs_own(problem).parameters()).detach()
+        assert network(problem).size == len(theirs)
+        for dtype in (torch.float32, torch.float64):
+            ours = network(problem).start(torch.Generator().manual_seed(seed), dtype)
+            assert torch.equal(ours, theirs.to(dtype))
 
 
 SIZES = [  # hidden, inputs, classes, rows
@@ -171,14 +147,10 @@ SIZES = [  # hidden, inputs, classes, rows
 
 @each_sharing
 @pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize(("hidden", "inputs", "classes", "rows"), SIZES)
-def test_a_run_alone_gives_what_it_gives_among_neighbours_bit_for_bit(
-    hidden: tuple[int, ...], inputs: int, classes: int, rows: int, activation: str, shared: bool
-) -> None:
-    model = MLP(hidden=hidden, activation=activation) if hidden else Linear()
-    problem = (model, inputs, classes, None)
-    net = network(problem)
-    for runs in (2, 9, 40):
+def test_a_run_alone_gives_what_it_gives_among_neighbours_bit_for_bit(activation: str, shared: bool) -> None:
+    for (hidden, inputs, classes, rows), runs in itertools.product(SIZES, (2, 9, 40)):
+        problem = (MLP(hidden=hidden, activation=activation) if hidden else Linear(), inputs, classes, None)
+        net = network(problem)
         params = stacked(net, runs, torch.float32)
         x, y = batch(problem, 1 if shared else runs, rows, torch.float32)
         loss, grads = net.loss_and_gradient(params, x, y)
@@ -196,22 +168,13 @@ def test_a_run_alone_gives_what_it_gives_among_neighbours_bit_for_bit(
 
 
 @each_problem
-def test_neither_parameters_nor_data_are_changed(problem: Problem) -> None:
-    net = network(problem)
-    params = stacked(net, 2, torch.float64)
-    x, y = batch(problem, 2, 4, torch.float64)
-    before = [t.clone() for t in (params, x, y)]
-    net.loss_and_gradient(params, x, y)
-    net.loss(net.predict(params, x), y)
-    assert all(torch.equal(a, b) for a, b in zip(before, (params, x, y), strict=True))
-    assert not params.requires_grad
-
-
-@each_problem
-def test_parameters_that_lie_within_others_are_read_where_they_lie(problem: Problem) -> None:
+def test_parameters_that_lie_within_others_are_read_where_they_lie_and_nothing_is_changed(
+    problem: Problem,
+) -> None:
     net = network(problem)
     everything = stacked(net, 5, torch.float64)
     x, y = batch(problem, 1, 6, torch.float64)
+    before = [t.clone() for t in (everything, x, y)]
     wider = torch.cat([everything, everything], 1)
     for within in (everything[2:4], everything[1::2], wider[1:3, : net.size], everything[3].expand(2, -1)):
         copied = within.clone()
@@ -220,11 +183,9 @@ def test_parameters_that_lie_within_others_are_read_where_they_lie(problem: Prob
             net.loss_and_gradient(within, x, y), net.loss_and_gradient(copied, x, y), strict=True
         ):
             torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
-
-
-@each_problem
-def test_a_layer_says_how_many_numbers_it_has(problem: Problem) -> None:
-    assert network(problem).size == sum(p.numel() for p in torchs_own(problem).parameters())
+        net.loss(net.predict(within, x), y)
+    assert all(torch.equal(a, b) for a, b in zip(before, (everything, x, y), strict=True))
+    assert not everything.requires_grad
 
 
 def test_the_models_are_these_in_this_order() -> None:
