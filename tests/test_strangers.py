@@ -72,7 +72,7 @@ def cleared(address: str) -> Iterator[Cleared]:
 def later(cleared: Cleared) -> Cleared:
     """When more than the grace period has passed since; the tests before these have used the time."""
     one = cleared.stranger
-    one.until(lambda: progress(one)[0] > GRACE * progress(one)[1])
+    one.until(lambda: progress(one)[0] > GRACE * progress(one)[1], 180)
     return cleared
 
 
