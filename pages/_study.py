@@ -91,14 +91,15 @@ def ready(plan: Callable[[], Plan]) -> str:
         asked = plan()
     except ValueError as error:
         return str(error)
-    trials = f"{asked.trials} trial{'s' * (asked.trials > 1)} × {asked.seeds} seed{'s' * (asked.seeds > 1)}"
+    trials = f"{asked.budget} trial{'s' * (asked.budget > 1)} × {asked.seeds} seed{'s' * (asked.seeds > 1)}"
     ranges = ", ".join(f"{spoken(r.word)} {r.low:g} to {r.high:g}" for r in asked.space.ranges)
     how = (
         "Each trial trains one setting on all seeds; a surrogate model of the trials suggests the next."
         if asked.sampler in ("bayesian", "gp", "tpe")
         else f"Each trial trains one setting on all seeds. Sampler: {SAMPLERS[asked.sampler]}."
     )
-    return f"Press Start for {trials} over {ranges}. {how}"
+    few = " These ranges have no more settings." if asked.budget < asked.trials else ""
+    return f"Press Start for {trials} over {ranges}.{few} {how}"
 
 
 def fraction(shown: jobs.Job | None) -> float:

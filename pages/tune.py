@@ -122,7 +122,7 @@ def intent() -> str:
         return MOVED
     if not same(asked, known):
         return NEW
-    if found is not None and asked.trials > found.target:
+    if found is not None and asked.budget > found.target:
         return LONGER
     if (told := active()) and all(each.state == jobs.PAUSED for each in told):
         return RESUME
@@ -147,7 +147,7 @@ def begin(meant: str = NEW) -> None:
     try:
         what = intent()
         if what in (ON, LONGER):
-            found.extend(max(0, plan().trials - found.target))
+            found.extend(max(0, plan().budget - found.target))
     except ValueError as error:
         say.refuse(str(error))
         return

@@ -20,7 +20,7 @@ from core.compare import Measures
 from core.config import Config
 from core.engine import run
 from core.registry import OutOfRange
-from core.search import BadPlan, BadSpace, Plan, Space, search
+from core.search import BadPlan, BadSpace, Plan, Space, ending, search
 from core.search import trials as kept
 from core.search.objective import CEILING, Outcome, baseline, ceiling, outcomes, scores, thinned
 from core.search.plan import APART, FRESH, LAST_SEED, SAMPLERS, grid, moved, same, sobol, starts
@@ -142,6 +142,102 @@ def test_every_sampler_searches_in_the_space_to_the_end(sampler: str) -> None:
     assert len(frame.drop_duplicates(list(plan.space.words))) == 7
     for r in plan.space.ranges:
         assert frame[r.word].between(r.low, r.high).all()
+
+
+SQUARES = Config.from_query({"dataset": "squares", "epochs": "2"})
+each_sampler = pytest.mark.parametrize("sampler", list(SAMPLERS))
+
+
+@each_sampler
+def test_a_space_of_few_settings_has_each_tried_once_and_then_the_search_ends_and_says_so(
+    sampler: str,
+) -> None:
+    """79 rows are trained on, so batches of 79 and of 10,000 are the same."""
+    plan = Plan(SQUARES, Space(batch_size=(72, 10_000)), trials=20, seeds=1, batch=3, sampler=sampler)
+    found = ended(plan)
+    sizes = found.table()["batch_size"]
+    assert sorted(min(n, SQUARES.train_rows) for n in sizes) == list(range(72, 80))
+    assert found.target == found.ended == 8
+    assert "The search has tried all 8 different settings of its ranges" in ending.verdict(
+        found.plan, found.table(), found.checks
+    )
+    with pytest.raises(OutOfRange, match="has tried all 8 different settings of its ranges: extend a range"):
+        found.extend(1)
+    assert found.target == 8
+
+
+@each_sampler
+def test_a_search_over_whole_numbers_makes_no_runs_twice_while_new_ones_are_left(sampler: str) -> None:
+    plan = Plan(SQUARES, Space(batch_size=(1, 10_000)), trials=40, seeds=1, batch=8, sampler=sampler)
+    sizes = ended(plan).table()["batch_size"].clip(upper=SQUARES.train_rows)
+    assert len(sizes) == sizes.nunique() == 40
+
+
+@each_sampler
+def test_a_search_that_is_made_longer_tries_only_what_is_left(sampler: str) -> None:
+    found = ended(Plan(SQUARES, Space(batch_size=(1, 7)), trials=3, seeds=1, batch=2, sampler=sampler))
+    found.extend(2)
+    until(found, lambda: not found.active)
+    assert found.table()["batch_size"].nunique() == found.ended == 5
+    found.extend(10)
+    until(found, lambda: not found.active)
+    assert found.table()["batch_size"].nunique() == found.ended == found.target == 7
+
+
+def test_a_search_in_other_ranges_ends_when_all_of_them_has_been_tried() -> None:
+    found = ended(Plan(SQUARES, Space(batch_size=(1, 4)), trials=4, seeds=1))
+    moved_on = found.moved(replace(found.plan, space=Space(batch_size=(3, 6))), more=10)
+    until(moved_on, lambda: not moved_on.active)
+    assert sorted(moved_on.table()["batch_size"]) == [3, 4, 5, 6]
+    assert moved_on.target == 4
+
+
+def test_a_setting_by_hand_may_repeat_and_says_so() -> None:
+    found = ended(Plan(SQUARES, Space(batch_size=(1, 10_000)), trials=3, seeds=1))
+    for size in (500, 700, 80, 78):
+        found.enqueue({"batch_size": size})
+    until(found, lambda: not found.active)
+    frame = found.table().iloc[3:]
+    assert frame["kind"].tolist() == ["hand", "again", "again", "hand"]
+    assert frame["score"].nunique() == 2
+    assert "its runs are those of an earlier one" in ending.why(frame.iloc[1], found.plan)
+
+
+def test_a_setting_that_failed_is_tried_again_by_the_sampler() -> None:
+    plan = Plan(SQUARES, Space(batch_size=(1, 3)), trials=3, seeds=1, sampler="random")
+    study = kept.create(plan)
+    first = ask(study, plan.space.distributions())
+    study.tell(first, state=optuna.trial.TrialState.FAIL)
+    sizes = [ask(study, plan.space.distributions()).params["batch_size"] for _ in range(3)]
+    assert sorted(sizes) == [1, 2, 3]
+    assert kept.most(study, plan) == 3
+
+
+@pytest.mark.parametrize("sampler", ["bayesian", "tpe", "random"])
+def test_a_large_space_that_is_nearly_used_up_still_gives_new_settings(sampler: str) -> None:
+    """Of 1,100 batch sizes all but the 60 largest are known, too many to be listed as a small space is."""
+    config = Config.from_query({"dataset": "mnist5k", "model": "linear"})
+    plan = Plan(config, Space(batch_size=(1, 1100)), sampler=sampler)
+    study = kept.create(plan, queue=False)
+    there = [
+        optuna.create_trial(params={"batch_size": n}, distributions=plan.space.distributions(), value=1.0 / n)
+        for n in range(1, 1041)
+    ]
+    study.add_trials(there)
+    sizes = [ask(study, plan.space.distributions()).params["batch_size"] for _ in range(3)]
+    assert len(set(sizes)) == 3
+    assert min(sizes) > 1040
+
+
+def test_a_grid_has_no_two_cells_of_the_same_runs_and_keeps_its_ends() -> None:
+    for low, high in ((1, 10_000), (1, 12), (60, 500), (1, 79)):
+        for trials in (2, 7, 11, 40):
+            plan = Plan(SQUARES, Space(batch_size=(low, high)), trials=trials, sampler="grid")
+            sizes = sorted(values["batch_size"] for values in grid(plan))
+            assert len(set(sizes)) == len(sizes) == min(trials, min(high, 79) - low + 1)
+            assert (sizes[0], sizes[-1]) == (low, min(high, 79))
+    two = Plan(SQUARES, Space(batch_size=(100, 500), learning_rate=(0.01, 0.1)), trials=6, sampler="grid")
+    assert len({values["learning_rate"] for values in grid(two)}) == len(grid(two)) == 6
 
 
 def test_a_grid_spreads_the_budget_over_the_numbers_ends_included() -> None:

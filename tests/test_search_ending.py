@@ -25,6 +25,7 @@ from core.search.ending import (
     widened,
 )
 from core.search.objective import Outcome
+from core.search.plan import sobol
 from core.search.process import Process
 from core.search.space import Range
 from core.search.study import Search, evaluate
@@ -837,7 +838,7 @@ def test_what_the_model_believes_is_like_the_truth_where_nothing_was_tried(model
         search.advance()
     process = belief.believe(search.table(), plan)
     assert process is not None
-    points = kept.sobol(3, 40, 5)
+    points = sobol(3, 40, 5)
     truth = np.array([kept.value(evaluate(plan, plan.space.at(point))) for point in points])
     mean, deviation = process.posterior(points)
     assert spearmanr(mean, truth).statistic > 0.7

@@ -54,15 +54,55 @@ def test_a_trial_s_parameter_and_the_value_that_is_trained_go_into_each_other(r:
     for unit in (0.0, 0.3, 1.0):
         value = r.at(unit)
         assert r.value(r.raw(value)) == pytest.approx(value, rel=1e-9)
-        assert r.distribution()._contains(r.raw(value))
+        assert r.distribution()._contains(value)
+        for whole in (True, False):
+            assert r.searched(whole)._contains(r.raw(value))
+        assert Space(r).read({r.word: value}) == {r.word: value}
+        assert Space(r).read(Space(r).raw({r.word: value})) == {r.word: pytest.approx(value, rel=1e-9)}
 
 
-def test_batch_sizes_are_whole_and_searched_as_floats_where_the_scale_is_logarithmic() -> None:
-    r = usual_range("batch_size")
+def test_batch_sizes_are_whole_and_told_to_optunas_models_as_floats_where_the_scale_is_logarithmic() -> None:
+    r, whole = usual_range("batch_size"), optuna.distributions.IntDistribution
     assert isinstance(r.at(0.31), int)
-    assert isinstance(r.distribution(), optuna.distributions.FloatDistribution)
-    linear = Range("batch_size", 1, 100, "linear").distribution()
-    assert linear == optuna.distributions.IntDistribution(1, 100)
+    assert r.distribution() == r.searched() == whole(1, 100, log=True)
+    assert r.searched(whole=False) == optuna.distributions.FloatDistribution(1, 100, log=True)
+    linear = Range("batch_size", 1, 100, "linear")
+    assert linear.distribution() == linear.searched(whole=False) == whole(1, 100)
+
+
+@pytest.mark.parametrize(
+    "r",
+    [
+        *(Range("learning_rate", 0.1, 0.1004), Range("learning_rate", 0.12345, 0.1239)),
+        *(Range("learning_rate", 9.997, 10.02), Range("learning_rate", 0.0999, 0.1002, "linear")),
+        *(Range("momentum", 0.8997, 0.90031, "rest"), Range("momentum", 0.98, 0.9802, "rest")),
+        *(Range("batch_size", 3, 11), Range("batch_size", 3, 11, "linear")),
+    ],
+    ids=str,
+)
+def test_a_short_range_knows_all_its_values(r: Range) -> None:
+    """Oracle: the values at very many places."""
+    seen = sorted({r.at(unit) for unit in np.linspace(0, 1, 100_001)})
+    assert r.values(len(seen)) == seen
+    assert r.values(len(seen) - 1) is None
+
+
+def test_a_range_that_ends_at_zero_has_no_list_of_values() -> None:
+    assert Range("dampening", 0.0, 0.9, "linear").values(10**6) is None
+
+
+def test_settings_that_make_the_same_runs_are_known_and_listed_once() -> None:
+    config = Config.from_query({"dataset": "squares"})
+    assert config.train_rows == 79
+    plan = Plan(config, Space(batch_size=(70, 10_000)), trials=30)
+    assert plan.settings == [{"batch_size": n} for n in range(70, 80)]
+    assert plan.budget == 10
+    assert plan.runs({"batch_size": 79}) == plan.runs({"batch_size": 5000}) != plan.runs({"batch_size": 78})
+    assert Plan(config, Space(batch_size=(100, 10_000)), trials=30).budget == 1
+    two = Space(batch_size=(100, 10_000), learning_rate=(0.1, 0.1004))
+    assert Plan(config, two, trials=30).budget == Plan(config, two, trials=30, sampler="grid").budget == 5
+    assert Plan(config, trials=30).settings is None
+    assert Plan(config, trials=30).budget == 30
 
 
 @pytest.mark.parametrize(

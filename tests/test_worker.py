@@ -16,7 +16,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from workers import BEAT, GRACE, LONG, QUICK, Worker, crew, until
 
 from core import worker
-from core.search import search
+from core.config import Config
+from core.search import asking, search
 from core.search import trials as kept
 from core.search.plan import BadPlan, Plan
 from core.search.shared import (
@@ -94,6 +95,37 @@ def test_two_workers_do_not_ask_the_same(storage: Storage, sampler: str) -> None
         work(one, target, objective=quick)
         work(two, target + 1, objective=quick)
     assert len({t.params["learning_rate"] for t in ended(one)}) == 8
+
+
+FEW = Plan(Config.from_query({"dataset": "squares", "epochs": "1"}), Space(batch_size=(70, 500)), seeds=1)
+
+
+@pytest.mark.parametrize("sampler", ["bayesian", "random", "tpe"])
+def test_workers_of_a_small_space_try_each_setting_once_and_end(url: str, sampler: str) -> None:
+    study = create_or_open(replace(FEW, trials=30, sampler=sampler), open_storage(url, BEAT, GRACE), "a")
+    others = [threading.Thread(target=lambda: work(open_study(open_storage(url), "a"))) for _ in range(3)]
+    for thread in others:
+        thread.start()
+    for thread in others:
+        thread.join()
+    assert sorted(min(t.params["batch_size"], 79) for t in ended(study)) == list(range(70, 80))
+    assert len(kept.table(study, FEW.space)) == 10, "what was given up for a repeat is not shown"
+
+
+def test_of_two_that_ask_for_the_same_at_once_one_steps_back(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sampler cannot see what the other has asked for, as when both ask at the same moment."""
+    study = create_or_open(replace(FEW, trials=10, sampler="random"), storage, "a")
+    other = optuna.create_trial(
+        state=TrialState.RUNNING, params={"batch_size": 71}, distributions=FEW.space.distributions()
+    )
+    study.add_trial(other)
+    monkeypatch.setattr(asking, "tried", lambda trials, plan: set())
+    work(study, target=8)
+    sizes = [min(t.params["batch_size"], 79) for t in [*ended(study), other]]
+    assert len(set(sizes)) == len(sizes) == 8
+    assert sum(kept.DROPPED in t.user_attrs for t in study.get_trials()) > 0
 
 
 def test_search_with_a_storage_meets_its_target_and_goes_on_later(url: str) -> None:

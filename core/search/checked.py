@@ -11,14 +11,13 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 import optuna
-from optuna.distributions import FloatDistribution, IntDistribution
-from optuna.samplers import RandomSampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from core.config import Config
 from core.registry import Interval
 from core.search import trials as kept
+from core.search.asking import FIXED
 from core.search.plan import LAST_SEED, SEEDS, TRIALS, BadPlan, Plan, from_text, to_text
 from core.search.study import Search
 
@@ -30,7 +29,6 @@ LARGE, DECADES = 3.4e38, 38.0  # what single precision holds, and its logarithm
 BELIEF = 150.0  # decades that a model's mean and deviation may have: their sum still has a power of ten
 ODD = ArithmeticError, AssertionError, AttributeError, LookupError, RuntimeError, TypeError, ValueError
 
-_FIXED = "fixed_params"  # Optuna's word: the setting that a trial was queued with
 _NO_PLAN = "This study was not made by this app: it must have a plan, got {}."
 
 
@@ -62,7 +60,7 @@ def rebuilt(held: Held) -> Search:
     }
     if "parent" in held.attrs:
         attrs["parent"] = _parent(held.attrs["parent"])
-    study = optuna.create_study(sampler=_sampler(plan, trials), study_name=_name(held.name))
+    study = optuna.create_study(sampler=kept.sampler_of(plan), study_name=_name(held.name))
     study.add_trials(trials)
     for key, attr in attrs.items():
         study.set_user_attr(key, attr)
@@ -99,7 +97,7 @@ def _trial(held: FrozenTrial, plan: Plan) -> FrozenTrial:
     if state == TrialState.PRUNED:
         raise BadPlan(f"{name} must be completed, failed or pending, got a pruned one.")
     params = _setting(held.params, plan, name)
-    fixed = _setting(held.system_attrs.get(_FIXED, {}), plan, name)
+    fixed = _setting(held.system_attrs.get(FIXED, {}), plan, name)
     words = plan.space.distributions()
     if state == TrialState.COMPLETE and len(params) < len(words):
         raise BadPlan(f"{name} must have {', '.join(words)}, got {', '.join(params) or 'none of them'}.")
@@ -112,7 +110,7 @@ def _trial(held: FrozenTrial, plan: Plan) -> FrozenTrial:
         params=params,
         distributions={key: words[key] for key in params},
         user_attrs=_attrs(held, plan, name),
-        system_attrs={_FIXED: fixed} if fixed else {},
+        system_attrs={FIXED: fixed} if fixed else {},
     )
     if state.is_finished():
         new.datetime_complete = _time(held.datetime_complete, name)
@@ -121,28 +119,35 @@ def _trial(held: FrozenTrial, plan: Plan) -> FrozenTrial:
 
 
 def _setting(given: Any, plan: Plan, name: str) -> dict[str, float]:
-    """Those of the space's numbers that are given, each in its range; nothing else may be."""
+    """Those of the space's numbers that are given, each in its range; nothing else may be.
+
+    Earlier versions kept 1 - value where that was searched, and batch sizes before they were rounded.
+    """
     if not isinstance(given, dict):
         raise _bad(f"{name}: its setting", "numbers by name", given)
-    known = plan.space.distributions()
+    ranges, earlier = plan.space.ranges, plan.space.searched(whole=False)
     for key in given:
-        if key not in known:
-            raise BadPlan(f"{name}: its setting must be of {', '.join(known)}, got {brief(key)}.")
-    return {key: _within(given[key], d, f"{name}: {key}") for key, d in known.items() if key in given}
+        if key not in earlier and key not in plan.space.words:
+            raise BadPlan(f"{name}: its setting must be of {', '.join(plan.space.words)}, got {brief(key)}.")
+    found = {}
+    for r in ranges:
+        if r.word in given:
+            whole = r.integer and r.scale != "log"
+            found[r.word] = r.tidy(_within(given[r.word], r.low, r.high, f"{name}: {r.word}", whole))
+        elif r.key in given:
+            d: Any = earlier[r.key]
+            found[r.word] = r.value(_within(given[r.key], d.low, d.high, f"{name}: {r.key}"))
+    return found
 
 
-def _within(value: Any, distribution: Any, what: str) -> float:
+def _within(value: Any, low: float, high: float, what: str, whole: bool = False) -> float:
     """A parameter in its range, whose ends a plan's text has with ten digits."""
-    assert isinstance(distribution, FloatDistribution | IntDistribution)
-    low, high = distribution.low, distribution.high
     near = 1e-9 * max(abs(low), abs(high))
     if not (_is_number(value) and low - near <= value <= high + near):
         raise _bad(what, f"a number in [{low:g}, {high:g}], the search range", value)
-    if isinstance(distribution, FloatDistribution):
-        return min(max(float(value), low), high)
-    if value != int(value):
+    if whole and value != int(value):
         raise _bad(what, "a whole number", value)
-    return min(max(int(value), low), high)
+    return float(min(max(value, low), high))
 
 
 def _score(held: FrozenTrial, plan: Plan, name: str) -> float:
@@ -239,18 +244,6 @@ def _name(given: Any) -> str | None:
     return given if sane else None
 
 
-def _sampler(plan: Plan, trials: Sequence[FrozenTrial]) -> optuna.samplers.BaseSampler:
-    """The sampler of a plan; one that draws at random has drawn already what trials have from it."""
-    sampler = kept.sampler_of(plan)
-    if isinstance(sampler, RandomSampler):
-        study: Any = None  # which it does not look at
-        for trial in trials:
-            if trial.params and _FIXED not in trial.system_attrs and trial.user_attrs.get("kind") != "before":
-                for key, distribution in plan.space.distributions().items():
-                    sampler.sample_independent(study, trial, key, distribution)
-    return sampler
-
-
 def _numbers(
     given: Any, what: str, count: tuple[int, int], low: float, high: float, gaps: bool = False
 ) -> list[float | None]:
@@ -304,7 +297,7 @@ def settled(trial: FrozenTrial) -> FrozenTrial:
     """A trial as it can lie in a file: queued, without what it had begun to write, if it runs now."""
     if trial.state != TrialState.RUNNING:
         return trial
-    fixed = {k: v for k, v in trial.system_attrs.items() if k == _FIXED and v}
+    fixed = {k: v for k, v in trial.system_attrs.items() if k == FIXED and v}
     if not (trial.params or fixed):
         return optuna.trial.create_trial(state=TrialState.FAIL, user_attrs={kept.DROPPED: True})
     return optuna.trial.create_trial(

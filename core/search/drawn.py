@@ -15,7 +15,7 @@ from core.search.sampler import noise_of
 from core.search.space import Range
 from core.search.trials import DIVERGED, FINISHED, RUNNING
 
-KIND = {"default": 0, "nearest": 0, "start": 0, "model": 1, "random": 1, "hand": 2, "before": 3}
+KIND = {"default": 0, "nearest": 0, "start": 0, "model": 1, "random": 1, "hand": 2, "again": 2, "before": 3}
 CURVES = 60  # learning curves drawn at the most, the latest
 OTHER, BEST, GOING, CHOSEN = range(4)  # looks of a learning curve
 TOLD, LOST, TOP, TRAINED, NEXT = range(5)  # marks on a surface
@@ -59,7 +59,7 @@ def history(
             "words": [setting(row, plan.space.words) for _, row in ended.iterrows()],
         }
     )
-    ends = pd.DataFrame({"trial": [1.0, float(max(plan.trials, len(ended)))]})
+    ends = pd.DataFrame({"trial": [1.0, float(max(plan.budget, len(ended)))]})
     table = pd.concat([table, ends], ignore_index=True)
     for name, other in beside.items():
         done = other[other["score"].notna()]

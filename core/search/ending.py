@@ -30,6 +30,7 @@ ORIGINS = {
     "start": "is a point of the space-filling design",
     "random": "was drawn at random",
     "hand": "was added manually",
+    "again": "was added manually, although its runs are those of an earlier one",
     "before": "was taken over from the search in the earlier ranges",
 }
 
@@ -71,12 +72,17 @@ def best_trials(frame: pd.DataFrame, plan: Plan) -> list[int]:
     the trial's own score; by the score where grid, random or Sobol search asked, or there is no model yet.
     """
     known = frame[frame["state"] == FINISHED]
-    known = known.loc[~known.duplicated(list(plan.space.words))]
+    known = known.loc[~_runs(known, plan).duplicated()]
     rank = known["score"].to_numpy(float)
     process = believe(frame, plan) if plan.sampler not in ("random", "grid", "sobol") else None
     if process is not None and len(known):
         rank = process.posterior(units(known, plan))[0]
     return [int(n) for n in known["number"].to_numpy()[np.argsort(rank, kind="stable")]]
+
+
+def _runs(frame: pd.DataFrame, plan: Plan) -> pd.Series:
+    """What tells the runs of the rows apart."""
+    return frame[list(plan.space.words)].apply(plan.runs, axis=1, result_type="reduce").astype(object)
 
 
 def chosen(results: Sequence[Outcome], numbers: Sequence[int]) -> tuple[Check, ...]:
@@ -174,7 +180,7 @@ def verdict(plan: Plan, frame: pd.DataFrame, checks: Sequence[Check] | None) -> 
     if first.diverged:
         lost = f"{first.diverged} of {len(first.losses)} fresh seeds diverged"
         parts.append(f"{lost}: the setting is too close to the stability limit.")
-    return " ".join([*parts, _certainty(checks), *edges(plan, values), *_notes(frame)])
+    return " ".join([*parts, _certainty(checks), *edges(plan, values), *_notes(plan, frame)])
 
 
 def _fresh_and_seen(plan: Plan, first: Check, setting: pd.Series, several: bool) -> str:
@@ -205,17 +211,20 @@ def _certainty(checks: Sequence[Check]) -> str:
     return f"{trials} {names} {tied}: within one standard error of the paired difference."
 
 
-def _notes(frame: pd.DataFrame) -> list[str]:
-    """Rules of thumb that a search's trials call for.
+def _notes(plan: Plan, frame: pd.DataFrame) -> list[str]:
+    """Rules of thumb that a search's trials call for, and that nothing is left to try.
 
     References:
         V. Godbole et al., "Deep Learning Tuning Playbook", 2023.
     """
     ended = frame["score"].notna().sum()
     lost = (frame["state"] == "diverged").sum()
+    said = []
     if ended and lost > ended / 2:
-        return [f"{lost} of {ended} trials diverged: a smaller search space would waste fewer."]
-    return []
+        said.append(f"{lost} of {ended} trials diverged: a smaller search space would waste fewer.")
+    if plan.settings and _runs(frame[frame["score"].notna()], plan).nunique() == len(plan.settings):
+        said.append(plan.spent)
+    return said
 
 
 def _setting(plan: Plan, row: Mapping[str, float] | pd.Series) -> str:

@@ -9,8 +9,10 @@ import hashlib
 import json
 import math
 import reprlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import chain, pairwise, product
 from numbers import Integral
 from typing import Any
 
@@ -19,7 +21,7 @@ import numpy as np
 from core.config import Config
 from core.datasets import DATASETS, Dataset
 from core.registry import Choice, Flag, Interval, OutOfRange
-from core.search.space import Ranges, Space
+from core.search.space import Range, Ranges, Space
 from core.seeds import seeds_from
 
 SAMPLERS = {
@@ -45,6 +47,10 @@ LAST_SEED = 2**31 - 1  # of a search
 STARTS = 5  # settings tried before the model is asked
 APART = 5000  # the seeds of the final check begin so far behind those of the search
 FRESH = 8  # the best are checked on so many seeds
+AMPLE = 64  # points of a sequence that are looked at for each setting that is new
+CHOICES = 100_000  # values of one number that are told apart where a grid's could fall together
+
+Runs = tuple[float, ...]  # what tells the runs of one setting from those of another
 
 
 class BadPlan(ValueError):
@@ -118,14 +124,55 @@ class Plan:
             return self.trials
         return 0 if self.sampler == "random" else min(STARTS, self.trials)
 
+    @cached_property
+    def searched(self) -> Space:
+        """The space with batch sizes up to the training rows: beyond, all are the same full batch."""
+        rows = self.config.train_rows
+        longer = {r for r in self.space.ranges if r.word == "batch_size" and r.low < rows < r.high}
+        return Space(*(replace(r, high=rows) if r in longer else r for r in self.space.ranges))
+
+    def runs(self, values: Mapping[str, float]) -> Runs:
+        """The same for two settings only where their runs are the same."""
+        rows = self.config.train_rows
+        return tuple(min(values[w], rows) if w == "batch_size" else values[w] for w in self.space.words)
+
+    @cached_property
+    def settings(self) -> list[dict[str, float]] | None:
+        """All settings that make runs of their own; None where they are more than a search has trials."""
+        most, lists = int(TRIALS.high), []
+        for r in self.searched.ranges:
+            if (known := self.values(r, most)) is None:
+                return None
+            lists.append(known)
+        if math.prod(map(len, lists)) > most:
+            return None
+        return [dict(zip(self.space.words, values, strict=True)) for values in product(*lists)]
+
+    def values(self, r: Range, most: int) -> list[float] | None:
+        """The values of a range that differ in their runs, rising; None where they are more than `most`."""
+        full = r.word == "batch_size" and r.low >= self.config.train_rows
+        return [r.tidy(r.low)] if full else r.values(most)
+
+    @property
+    def budget(self) -> int:
+        """How many trials there will be: as many as asked for, or as there are different settings."""
+        return self.trials if self.settings is None else min(self.trials, len(self.settings))
+
+    @property
+    def spent(self) -> str:
+        """The sentence that no setting is left to try; only where `settings` are known."""
+        count = len(self.settings or ())
+        only = f"all {count} different settings" if count > 1 else "the only setting"
+        return f"The search has tried {only} of its ranges: extend a range to try more."
+
     @property
     def updates(self) -> int:
         """About how many updates the whole search makes."""
-        sizes = next((r for r in self.space.ranges if r.word == "batch_size"), None)
+        sizes = next((r for r in self.searched.ranges if r.word == "batch_size"), None)
         units = [(k + 0.5) / 16 for k in range(16)] if sizes else []
         batches = [int(sizes.at(u)) for u in units] if sizes else [self.config.batch_size]
         steps = [replace(self.config, batch_size=b).steps for b in batches]
-        return round(self.trials * self.seeds * sum(steps) / len(steps))
+        return round(self.budget * self.seeds * sum(steps) / len(steps))
 
     def configs(self, values: Mapping[str, float], on: Sequence[int] = ()) -> list[Config]:
         """One config for each seed of a trial; of these seeds, or by default of the plan's own."""
@@ -157,7 +204,7 @@ def _searched(plan: Plan) -> Plan:
 
 
 def starts(plan: Plan) -> list[tuple[str, dict[str, float]]]:
-    """The settings that are queued first, each with its kind.
+    """The settings that are queued first, each with its kind; no two of them make the same runs.
 
     For the samplers with a model: what the config has, or what is nearest to it in the ranges, then a Sobol
     sequence; all of a Sobol sequence or of a grid for the samplers of that name; none for random search.
@@ -167,11 +214,37 @@ def starts(plan: Plan) -> list[tuple[str, dict[str, float]]]:
     if not plan.starts:
         return []
     if plan.sampler == "sobol" or plan.exact:
-        return [("start", plan.space.at(u)) for u in sobol(len(plan.space.ranges), plan.starts, plan.seed)]
-    rest = sobol(len(plan.space.ranges), plan.starts - 1, plan.seed)
+        return [("start", values) for values in sequence(plan, plan.starts)]
     here = all(r.holds(getattr(plan.config, r.word)) for r in plan.space.ranges)
-    first = ("default" if here else "nearest", plan.space.values(plan.config))
-    return [first, *(("start", plan.space.at(u)) for u in rest)]
+    first = plan.space.values(plan.config)
+    rest = sequence(plan, plan.starts - 1, {plan.runs(first)})
+    return [("default" if here else "nearest", first), *(("start", values) for values in rest)]
+
+
+def sequence(plan: Plan, count: int, tried: Collection[Runs] = (), first: int = 0) -> list[dict[str, float]]:
+    """Settings of the plan's Sobol sequence whose runs are new: `count`, or as many as there are.
+
+    Args:
+        plan: Of the search.
+        count: How many are wanted.
+        tried: The runs that are known.
+        first: Where the sequence begins.
+    """
+    points = sobol(len(plan.space.ranges), AMPLE * count, plan.seed, first)
+    return new(plan, chain(map(plan.searched.at, points), plan.settings or ()), tried, count)
+
+
+def new(
+    plan: Plan, settings: Iterable[dict[str, float]], tried: Collection[Runs], count: int
+) -> list[dict[str, float]]:
+    """The first `count` of some settings whose runs are neither `tried` nor those of one before."""
+    found: dict[Runs, dict[str, float]] = {}
+    for values in settings:
+        if len(found) == count:
+            break
+        if (runs := plan.runs(values)) not in tried:
+            found.setdefault(runs, values)
+    return list(found.values())
 
 
 def sobol(dimensions: int, count: int, seed: int, first: int = 0) -> Any:
@@ -193,29 +266,52 @@ def grid(plan: Plan) -> list[dict[str, float]]:
 
     Two values or more for as many numbers as the budget allows, then as many cells as it allows, then as
     evenly as that allows: 5 x 2 x 2 for 20 trials and three numbers, 3 x 2 x 1 for 7. Numbers that come first
-    in the space get the most values; the ends of the ranges are among them, and the middle where there is
-    only one. What is left of the budget is drawn at random.
+    in the space get the most values, but none gets more than it has; the ends of the ranges are among them,
+    and the middle where there is only one. What is left of the budget is drawn at random.
     """
-    counts = _counts(plan.trials, len(plan.space.ranges))
-    axes = [np.linspace(0, 1, n) if n > 1 else np.array([0.5]) for n in counts]
-    cells = np.stack([a.ravel() for a in np.meshgrid(*axes, indexing="ij")], axis=1)
+    ranges = plan.searched.ranges
+    known = [plan.values(r, CHOICES) for r in ranges]
+    most = [plan.trials if values is None else len(values) for values in known]
+    counts = _counts(plan.trials, most)
+    axes = [_axis(r, n, values) for r, n, values in zip(ranges, counts, known, strict=True)]
+    cells = list(product(*axes))
     chance = np.random.default_rng(plan.seed)
-    return [plan.space.at(cells[k]) for k in chance.permutation(len(cells))]
+    return [dict(zip(plan.space.words, cells[k], strict=True)) for k in chance.permutation(len(cells))]
 
 
-def _counts(cells: int, numbers: int) -> tuple[int, ...]:
-    """How many values each number has, the most first; see `grid`."""
-    many = min(numbers, cells.bit_length() - 1)  # numbers that can have two values: 2**many <= cells
+def _axis(r: Range, count: int, known: list[float] | None) -> list[float]:
+    """`count` different values of a range, as even on its scale as can be, its ends among them."""
+    if count == 1:
+        return [r.at(0.5)]
+    units = np.linspace(0, 1, count)
+    if known is None:
+        return [r.at(u) for u in units]
+    places = np.searchsorted([(r.unit(a) + r.unit(b)) / 2 for a, b in pairwise(known)], units)
+    step = np.arange(count)
+    places = np.maximum.accumulate(places - step) + step  # apart, upwards; then back below the last
+    places = np.minimum(places, len(known) - count + step)
+    return [known[k] for k in places]
+
+
+def _counts(cells: int, most: Sequence[int]) -> tuple[int, ...]:
+    """How many values each number has, the most first; at most `most` of each. See `grid`."""
+    able = [k for k, n in enumerate(most) if n > 1][: cells.bit_length() - 1]  # 2**len(able) <= cells
     shapes: list[tuple[int, ...]] = [()]
-    for after in reversed(range(many)):
+    for after, k in zip(reversed(range(len(able))), able, strict=True):
         shapes = [
             (*shape, n)
             for shape in shapes
-            for n in range(2, min(shape, default=cells) + 1)
+            for n in range(2, min(most[k], cells, *_free(shape, able, most)) + 1)
             if math.prod(shape) * n * 2**after <= cells
         ]
     best = max(shapes, key=lambda shape: (math.prod(shape), -sum(shape)))
-    return (*best, *[1] * (numbers - many))
+    given = dict(zip(able, best, strict=True))
+    return tuple(given.get(k, 1) for k in range(len(most)))
+
+
+def _free(shape: tuple[int, ...], able: Sequence[int], most: Sequence[int]) -> Iterator[int]:
+    """The counts of a shape that could be larger: those after them are no larger."""
+    return (n for n, k in zip(shape, able, strict=False) if n < most[k])
 
 
 def to_words(plan: Plan) -> dict[str, str]:

@@ -17,7 +17,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, Trial, TrialState
 
@@ -77,7 +77,11 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """A parameter from low to high on [0, 1]; with a step, the values are the middles of equal cells."""
+    """A parameter from low to high on [0, 1].
+
+    With a step, the values are the middles of equal cells; the ends themselves on a logarithmic scale, where
+    half a step below the smallest would be far away.
+    """
 
     low: float
     high: float
@@ -92,8 +96,9 @@ class _Axis:
 
     @property
     def ends(self) -> tuple[float, float]:
-        low, high = self.low - self.step / 2.0, self.high + self.step / 2.0
-        return (math.log(low), math.log(high)) if self.log else (low, high)
+        if self.log:
+            return math.log(self.low), math.log(self.high)
+        return self.low - self.step / 2.0, self.high + self.step / 2.0
 
     def unit(self, value: Array) -> Array:
         (start, end), at = self.ends, np.log(value) if self.log else value
@@ -233,21 +238,25 @@ class BayesianSampler(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """The parameters of a trial, all together."""
-        generator = np.random.default_rng([self.seed, trial.number])
         trials = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.RUNNING))
-        known = told(trials, search_space)
+        return self.suggest(trial.number, trials)
+
+    def suggest(self, number: int, trials: Sequence[FrozenTrial]) -> dict[str, Any]:
+        """The parameters of the trial of a number, after others that have ended or run."""
+        space, generator = self.distributions, np.random.default_rng([self.seed, number])
+        known = told(trials, space)
         if len(known.values) < 2:
-            self.drawn.add(trial.number)
-            return from_unit(generator.random(len(search_space)), search_space)
+            self.drawn.add(number)
+            return from_unit(generator.random(len(space)), space)
         process = self.process(known)
-        running = pending(trials, search_space)
+        running = pending(trials, space)
         if len(running):
             process = process.believing(running)
-        found = propose(process, generator, log=not self.plain, snap=_snap(search_space))
-        self.reasons[trial.number] = Reason(
+        found = propose(process, generator, log=not self.plain, snap=_snap(space))
+        self.reasons[number] = Reason(
             found.mean, found.deviation, found.improvement, found.best, len(known.values)
         )
-        return from_unit(found.point, search_space)
+        return from_unit(found.point, space)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -280,6 +289,41 @@ class BayesianSampler(BaseSampler):
         return process
 
 
+class RandomSampler(BaseSampler):
+    """Draws evenly over a space; a point depends on the seed and the trial's number, on nothing else.
+
+    Args:
+        distributions: The whole space; floats and whole numbers.
+        seed: Of what is drawn; at least 0.
+    """
+
+    def __init__(self, distributions: Space, seed: int) -> None:
+        self.distributions, self.seed = dict(distributions), seed
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """The distributions that the sampler was made with."""
+        return self.distributions
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The parameters of a trial, all together."""
+        return self.draw(trial.number)
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """A draw for a parameter that is not of the space."""
+        space = {param_name: param_distribution}
+        generator = np.random.default_rng([self.seed, trial.number, *param_name.encode()])
+        return from_unit(generator.random(1), space)[param_name]
+
+    def draw(self, number: int, turn: int = 0) -> dict[str, Any]:
+        """The parameters for the trial of a number; others with every turn."""
+        generator = np.random.default_rng([self.seed, number, turn])
+        return from_unit(generator.random(len(self.distributions)), self.distributions)
+
+
 class RestSampler(RandomSampler):
     """Draws at random what grid and Sobol search leave open.
 
@@ -287,16 +331,14 @@ class RestSampler(RandomSampler):
         drawn: The numbers of the trials that it drew.
     """
 
-    def __init__(self, seed: int) -> None:
-        super().__init__(seed)
+    def __init__(self, distributions: Space, seed: int) -> None:
+        super().__init__(distributions, seed)
         self.drawn: set[int] = set()
 
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> Any:
-        """A draw as Optuna's."""
-        self.drawn.add(trial.number)
-        return super().sample_independent(study, trial, param_name, param_distribution)
+    def draw(self, number: int, turn: int = 0) -> dict[str, Any]:
+        """As random search draws."""
+        self.drawn.add(number)
+        return super().draw(number, turn)
 
 
 def _snap(space: Space) -> Callable[[Array], Array] | None:
@@ -330,9 +372,9 @@ def make_sampler(name: str, distributions: Space, seed: int, plain: bool = False
         "bayesian": lambda: BayesianSampler(distributions, seed, plain),
         "gp": lambda: GPSampler(seed=seed, n_startup_trials=STARTS),
         "tpe": lambda: TPESampler(seed=seed, n_startup_trials=STARTS),
-        "sobol": lambda: RestSampler(seed),
-        "random": lambda: RandomSampler(seed),
-        "grid": lambda: RestSampler(seed),
+        "sobol": lambda: RestSampler(distributions, seed),
+        "random": lambda: RandomSampler(distributions, seed),
+        "grid": lambda: RestSampler(distributions, seed),
     }
     if name not in makers:
         raise UnknownName(unknown("sampler", name, makers))

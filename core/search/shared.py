@@ -34,6 +34,7 @@ from core.search.presence import (
     stop_worker,
     workers,
 )
+from core.search.study import Repeated
 from core.search.study import objective as objective_of
 from core.store import (
     Storage,
@@ -107,9 +108,10 @@ def _extended(plan: Plan, study: optuna.Study) -> optuna.Study:
         raise BadPlan(
             f"The study {study.study_name!r} has another {' and '.join(differ)}: choose another name."
         )
-    if plan.trials > kept.target(study):
-        kept.set_target(study, plan.trials)  # first: others who look on now see that it is done
-        kept.fill(study, there, plan.trials)
+    target = kept.target(study)
+    if (longer := int(min(plan.trials, max(target, kept.most(study, there))))) > target:
+        kept.set_target(study, longer)  # first: others who look on now see that it is done
+        kept.fill(study, there, longer)
     return study
 
 
@@ -137,7 +139,7 @@ def listed(url: str) -> list[str]:
 def open_study(storage: Storage, name: str) -> optuna.Study:
     """The study of that name, with the sampler that its plan names.
 
-    Samplers that draw get a seed of their own, or all workers would draw the same.
+    Optuna's own models get a seed of their own, or all workers would draw the same.
 
     Raises:
         BadPlan: There is none, it is not of this app, or this machine has other data.
@@ -158,7 +160,7 @@ def _opened(storage: Storage, name: str) -> optuna.Study:
     while _just_begun(study) and time.monotonic() < end:
         time.sleep(PAUSES[0])
     plan = kept.plan_of(study)
-    own = plan if plan.sampler == "bayesian" else replace(plan, seed=secrets.randbits(31))
+    own = replace(plan, seed=secrets.randbits(31)) if plan.sampler in ("gp", "tpe") else plan
     study.sampler = kept.sampler_of(own)
     return study
 
@@ -222,12 +224,14 @@ class _Attempt:
         trial: What was asked for; None until then.
         fault: What went wrong in the objective itself.
         trouble: What went wrong with the database.
+        repeated: Whether another worker makes its runs, so that nothing was trained.
     """
 
     def __init__(self, objective: Objective, target: int) -> None:
         self.trial: Trial | None = None
         self.fault: Exception | None = None
         self.trouble: Exception | None = None
+        self.repeated = False
         self._objective, self._target = objective, target
 
     def __call__(self, trial: Trial) -> float:
@@ -235,6 +239,10 @@ class _Attempt:
         try:
             self._take_seat(trial)
             return self._objective(trial)
+        except Repeated:
+            trial.set_user_attr(kept.DROPPED, True)
+            self.repeated = True
+            raise
         except Exception as error:
             self._explain(trial, error)
             raise
@@ -327,6 +335,9 @@ class _Worker:
         except Exception as error:
             if is_trouble(error):
                 raise
+            if attempt.repeated:
+                self._held = None
+                return None
             if attempt.fault is None and not self._taken_over(attempt):
                 raise
             self._held = None

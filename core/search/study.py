@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping
@@ -11,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import optuna
 import pandas as pd
-from optuna.distributions import FloatDistribution, IntDistribution
 from optuna.trial import Trial, TrialState
 
 from core.compare import measure
 from core.config import Config
 from core.registry import OutOfRange
 from core.search import trials as kept
+from core.search.asking import tried
 from core.search.ending import Check, best_trials, chosen
 from core.search.objective import Outcome, ceilings, curves, outcomes, thinned
 from core.search.plan import FRESH, TRIALS, BadPlan, Plan, starts
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from core.history import Record
 
 CHECKED = 3  # settings that are tried again in the end
+
+
+class Repeated(Exception):
+    """A trial's runs are made by another one, which was asked for at the same moment."""
 
 
 @dataclass(eq=False)
@@ -122,7 +127,7 @@ class Search:
         What it has taken over is not among them, as its updates were made elsewhere.
         """
         plan, told = self.plan, self._told_here
-        each = self.done / told if told else plan.updates / plan.trials / plan.seeds
+        each = self.done / told if told else plan.updates / plan.budget / plan.seeds
         return max(self.done + 1, round(each * (told + self.target - self.ended + CHECKED)))
 
     @property
@@ -204,13 +209,17 @@ class Search:
     def extend(self, trials: int) -> None:
         """Makes the search longer by `trials`, 0 or more; the best are checked anew in the end.
 
+        In a space that has fewer settings left it becomes as long as there are.
+
         Raises:
-            OutOfRange: There would be too many trials, or fewer.
+            OutOfRange: There would be too many trials, or fewer; or every setting has been tried.
         """
         with self._length:
-            target = kept.target(self.study)
-            longer = int(TRIALS.check("trials", target + trials))
-            if longer < target:
+            target, most = kept.target(self.study), kept.most(self.study, self.plan)
+            if trials > 0 and most <= target:
+                raise OutOfRange(self.plan.spent)
+            longer = int(min(TRIALS.check("trials", target + trials), max(target, most)))
+            if longer < target or trials < 0:
                 raise OutOfRange(f"trials must be 0 or more, got {trials}.")
             kept.fill(self.study, self.plan, longer)
             self._lengthen(longer)
@@ -230,10 +239,12 @@ class Search:
         taken = kept.take_over(self.study, study, plan, old)
         again = kept.queue_again(self.study, study, plan, old, open_)
         left = max(self.target - self.ended, len(again)) or more
-        plan = replace(plan, trials=len(taken) + left)
+        plan = replace(plan, trials=int(min(len(taken) + left, kept.most(study, plan))))
         kept.fill(study, plan, plan.trials)
-        for kind, values in starts(plan)[len(taken) :][: plan.trials - kept.counted(study)]:
-            kept.enqueue(study, plan, values, kind, once=True)
+        known = tried(study.get_trials(deepcopy=False), plan)
+        fresh = [(k, v) for k, v in starts(plan)[len(taken) :] if plan.runs(v) not in known]
+        for kind, values in fresh[: plan.trials - kept.counted(study)]:
+            kept.enqueue(study, plan, values, kind)
         kept.copy_marks(self.study, study, taken | again)
         parent = {"name": self.study.study_name, "taken": len(taken), "tried": self.ended}
         study.set_user_attr("parent", parent)
@@ -340,22 +351,22 @@ def evaluate(plan: Plan, values: Mapping[str, float]) -> Outcome:
 def objective(plan: Plan, study: optuna.Study) -> Any:
     """The function of one trial that `study.optimize` calls: it trains the setting and writes its outcome."""
 
-    def tried(trial: Trial) -> float:
+    def evaluated(trial: Trial) -> float:
         with ASKING:
-            raw = {r.key: _suggested(trial, r) for r in plan.space.ranges}
+            params = {r.word: _suggested(trial, r) for r in plan.space.ranges}
         note_draw(trial)
+        if kept.repeats(study, trial.number, plan):
+            raise Repeated
         begin = time.perf_counter()
-        outcome = evaluate(plan, plan.space.read(raw))
+        outcome = evaluate(plan, plan.space.read(params))
         reasons: Any = getattr(study.sampler, "reasons", {})
         kept.write(trial, outcome, time.perf_counter() - begin, reasons.get(trial.number))
         return kept.value(outcome)
 
-    return tried
+    return evaluated
 
 
 def _suggested(trial: Trial, r: Range) -> float:
-    d = r.distribution()
-    if isinstance(d, IntDistribution):
-        return trial.suggest_int(r.key, d.low, d.high)
-    assert isinstance(d, FloatDistribution)
-    return trial.suggest_float(r.key, d.low, d.high, log=d.log)
+    if r.integer:
+        return trial.suggest_int(r.word, math.ceil(r.low), math.floor(r.high), log=r.scale == "log")
+    return trial.suggest_float(r.word, r.low, r.high, log=r.scale == "log")

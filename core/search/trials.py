@@ -18,9 +18,10 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from core.labels import spoken
 from core.registry import short
+from core.search.asking import COUNTED, FIXED, SpaceSampler, score, setting, tried
 from core.search.objective import Outcome
-from core.search.plan import BadPlan, Plan, from_text, sobol, starts, to_text
-from core.search.sampler import BayesianSampler, Reason, make_sampler
+from core.search.plan import BadPlan, Plan, from_text, sequence, starts, to_text
+from core.search.sampler import Reason
 from core.search.space import Range, Space
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ KINDS = {
     "model": "suggested by the sampler",
     "random": "drawn at random",
     "hand": "added manually",
+    "again": "repeated manually",
     "before": "earlier search",
 }
 QUEUED, RUNNING, FINISHED, DIVERGED, FAILED = "queued", "running", "finished", "diverged", "failed"
@@ -64,7 +66,7 @@ def create(
         study = optuna.create_study(storage=storage, study_name=name, sampler=sampler_of(plan))
     except optuna.exceptions.DuplicatedStudyError:
         raise BadPlan(f"There is a study named {short(str(name))!r} already: choose another name.") from None
-    set_target(study, plan.trials)
+    set_target(study, plan.budget)
     for kind, values in starts(plan) if queue else []:
         enqueue(study, plan, values, kind)
     study.set_user_attr(PLAN, text)  # last: who opens a study that has a plan finds all of it
@@ -89,9 +91,9 @@ def plan_of(study: optuna.Study) -> Plan:
     return from_text(study.user_attrs.get(PLAN, ""))
 
 
-def sampler_of(plan: Plan) -> optuna.samplers.BaseSampler:
+def sampler_of(plan: Plan) -> SpaceSampler:
     """The sampler that a plan names."""
-    return make_sampler(plan.sampler, plan.space.distributions(), plan.seed, plan.exact)
+    return SpaceSampler(plan)
 
 
 def target(study: optuna.Study) -> int:
@@ -132,23 +134,25 @@ def set_mark(study: optuna.Study, number: int, star: bool, note: str) -> None:
     study.set_user_attr(_MARKS, known | {str(number): {"star": bool(star), "note": note[:500]}})
 
 
-def enqueue(
-    study: optuna.Study, plan: Plan, values: Mapping[str, float], kind: str = "hand", once: bool = False
-) -> None:
+def enqueue(study: optuna.Study, plan: Plan, values: Mapping[str, float], kind: str = "hand") -> None:
     """Queues a setting: it is tried before the sampler is asked again.
+
+    A person may ask for runs that are made already: that trial is of the kind "again".
 
     Args:
         study: Where it is queued.
         plan: Of the study.
         values: The setting.
         kind: A key of KINDS.
-        once: Whether it is left out where the study has the setting already.
 
     Raises:
         BadPlan: A number is missing or outside its range.
     """
     fits(plan, values)
-    study.enqueue_trial(plan.space.raw(values), user_attrs={"kind": kind}, skip_if_exists=once)
+    if kind == "hand" and plan.runs(values) in tried(study.get_trials(deepcopy=False), plan):
+        kind = "again"
+    params = {r.word: int(values[r.word]) if r.integer else values[r.word] for r in plan.space.ranges}
+    study.enqueue_trial(params, user_attrs={"kind": kind})
 
 
 def fits(plan: Plan, values: Mapping[str, float]) -> None:
@@ -172,9 +176,31 @@ def fill(study: optuna.Study, plan: Plan, trials: int) -> None:
     """
     missing = trials - counted(study)
     if plan.sampler == "sobol" and missing > 0:
-        known = sum(_of_sequence(trial) for trial in study.get_trials(deepcopy=False))
-        for u in sobol(len(plan.space.ranges), missing, plan.seed, known):
-            enqueue(study, plan, plan.space.at(u), "start")
+        there = study.get_trials(deepcopy=False)
+        known = sum(_of_sequence(trial) for trial in there)
+        for values in sequence(plan, missing, tried(there, plan), known):
+            enqueue(study, plan, values, "start")
+
+
+def repeats(study: optuna.Study, number: int, plan: Plan) -> bool:
+    """Whether another trial that has ended or runs makes the runs of one that the sampler was asked for.
+
+    What was queued may repeat: a person asked for it, or its worker has died.
+    """
+    trials = study.get_trials(deepcopy=False)
+    mine = trials[number]
+    if FIXED in mine.system_attrs or "kind" in mine.user_attrs:
+        return False
+    others = (t for t in trials if t.number != number and t.state != TrialState.WAITING)
+    return plan.runs(setting(mine, plan.space)) in tried(others, plan)
+
+
+def most(study: optuna.Study, plan: Plan) -> float:
+    """How many trials there can be without runs that are made twice; infinity where that is no limit."""
+    if plan.settings is None:
+        return np.inf
+    known = tried(study.get_trials(deepcopy=False), plan)
+    return counted(study) + sum(plan.runs(values) not in known for values in plan.settings)
 
 
 def _of_sequence(trial: FrozenTrial) -> bool:
@@ -202,13 +228,13 @@ def write(trial: Trial, outcome: Outcome, seconds: float, reason: Reason | None 
 def following(study: optuna.Study, plan: Plan) -> tuple[dict[str, float], Reason] | None:
     """What the Bayesian sampler would ask for next, and why; None for others and without a model."""
     sampler = sampler_of(plan)
-    if not isinstance(sampler, BayesianSampler):
+    if plan.sampler != "bayesian":
         return None
     trial = optuna.trial.create_trial(state=TrialState.WAITING)
     trial.number = len(study.get_trials(deepcopy=False))
-    params = sampler.sample_relative(study, trial, sampler.distributions)
+    values = sampler.sample_relative(study, trial, plan.space.distributions())
     reason = sampler.reasons.get(trial.number)
-    return (plan.space.read(params), reason) if reason else None
+    return (values, reason) if reason else None
 
 
 def value(outcome: Outcome) -> float:
@@ -228,8 +254,7 @@ def complete(study: optuna.Study) -> int:
 
 def counted(study: optuna.Study) -> int:
     """How many trials have ended with a value, run or are queued."""
-    states = (TrialState.COMPLETE, TrialState.RUNNING, TrialState.WAITING)
-    return len(study.get_trials(deepcopy=False, states=states))
+    return len(study.get_trials(deepcopy=False, states=COUNTED))
 
 
 def table(study: optuna.Study, space: Space) -> pd.DataFrame:
@@ -253,15 +278,15 @@ def _row(trial: FrozenTrial | None, space: Space, mark: Mapping[str, Any]) -> di
     attrs = trial.user_attrs if trial else {}
     scores = np.array(attrs.get("scores", []), dtype=float)
     ended = trial is not None and trial.state == TrialState.COMPLETE
-    score = float(trial.value) if trial and ended and trial.value is not None else np.nan
+    known = score(trial) if trial else None
     error = float(scores.std(ddof=1) / np.sqrt(len(scores))) if len(scores) > 1 else np.nan
     losses = np.array([np.nan if v is None else v for v in attrs.get("losses", [])], dtype=float)
     reason = attrs.get("reason", {})
     return {
         "number": trial.number if trial else 0,
         **dict.fromkeys(space.words, np.nan),
-        **(space.read(_params(trial)) if trial else {}),
-        "score": score,
+        **(setting(trial, space) if trial else {}),
+        "score": np.nan if known is None else known,
         "error": error,
         "loss": _mean_loss(losses) if ended else np.nan,
         "state": _state(trial, attrs) if trial else "",
@@ -286,11 +311,6 @@ def _mean_loss(losses: np.ndarray) -> float:
     """The geometric mean over the seeds that did not diverge: what the score is the logarithm of."""
     known = losses[np.isfinite(losses) & (losses > 0)]
     return float(np.exp(np.log(known).mean())) if len(known) else np.nan
-
-
-def _params(trial: FrozenTrial) -> dict[str, float]:
-    queued: dict[str, float] = trial.system_attrs.get("fixed_params", {})
-    return {**queued, **trial.params}
 
 
 def _state(trial: FrozenTrial, attrs: Mapping[str, Any]) -> str:
@@ -324,12 +344,12 @@ def take_over(old: optuna.Study, study: optuna.Study, plan: Plan, old_space: Spa
     for trial in old.get_trials(states=(TrialState.COMPLETE,)):
         values = old_space.read(trial.params)
         if set(values) == set(plan.space.words) and plan.space.holds(values):
-            raw = plan.space.raw({r.word: r.tidy(values[r.word]) for r in plan.space.ranges})
+            params = {r.word: r.tidy(values[r.word]) for r in plan.space.ranges}
             attrs = {**trial.user_attrs, "kind": "before"}
             numbers[trial.number] = len(study.get_trials(deepcopy=False))
             study.add_trial(
                 optuna.trial.create_trial(
-                    params=raw,
+                    params=params,
                     distributions=plan.space.distributions(),
                     value=trial.value,
                     user_attrs=attrs,
@@ -348,7 +368,7 @@ def queue_again(
     """
     numbers = {}
     for trial in old.get_trials(deepcopy=False, states=states):
-        values = {r.word: r.tidy(v) for r, v in _matched(plan.space, old_space.read(_params(trial)))}
+        values = {r.word: r.tidy(v) for r, v in _matched(plan.space, setting(trial, old_space))}
         if plan.space.holds(values):
             numbers[trial.number] = len(study.get_trials(deepcopy=False))
             kind = trial.user_attrs.get("kind", "model")
