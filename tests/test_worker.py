@@ -122,9 +122,9 @@ def test_of_two_that_ask_for_the_same_at_once_one_steps_back(
     )
     study.add_trial(other)
     monkeypatch.setattr(asking, "tried", lambda trials, plan: set())
-    work(study, target=8)
-    sizes = [min(t.params["batch_size"], 79) for t in [*ended(study), other]]
-    assert len(set(sizes)) == len(sizes) == 8
+    work(study, should_stop=lambda: len(ended(study)) == 8)
+    sizes = [t.params["batch_size"] for t in [*ended(study), other]]
+    assert len(set(sizes)) == len(sizes) == 9
     assert sum(kept.DROPPED in t.user_attrs for t in study.get_trials()) > 0
 
 
