@@ -113,10 +113,10 @@ def test_workers_of_a_small_space_try_each_setting_once_and_end(url: str, sample
 
 
 def test_of_two_that_ask_for_the_same_at_once_one_steps_back(
-    storage: Storage, monkeypatch: pytest.MonkeyPatch
+    url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The sampler cannot see what the other has asked for, as when both ask at the same moment."""
-    study = create_or_open(replace(FEW, trials=10, sampler="random"), storage, "a")
+    study = create_or_open(replace(FEW, trials=10, sampler="random"), open_storage(url), "a")
     other = optuna.create_trial(
         state=TrialState.RUNNING, params={"batch_size": 71}, distributions=FEW.space.distributions()
     )
