@@ -175,7 +175,7 @@ def _answer(found: Findings, names: list[str], one: int, other: int) -> str:
     if found.told_apart(low, high):
         return f"{names[low]} is surely better than {names[high]}: {apart}."
     pair = f"{names[one]} and {names[other]}"
-    if ratio.mean <= 1 + LEVEL and ratio.low >= 1 - ALIKE and ratio.high <= 1 + ALIKE:
+    if ratio.mean <= 1 + LEVEL and max(ratio.high, 1 / ratio.low) <= 1 + ALIKE:
         return f"{pair} end alike: {apart}."
     needed = found.needed(low, high)
     return (

@@ -359,6 +359,10 @@ def test_a_seed_that_misses_the_target_is_a_miss_and_no_large_number() -> None:
     rows = table([first, second])
     assert rows["Epochs to target"].tolist() == ["1 · missed by 1 of 2", "missed by 2 of 2"]
     assert rows["Epochs to target, for good"].tolist() == rows["Epochs to target"].tolist()
+    again = summarise(made(np.array([[[4.0, 0.5, 2.0, 0.5]]])), [SGD()], 1.0)
+    assert table(again)[["Epochs to target", "Epochs to target, for good"]].to_numpy().tolist() == [
+        ["1", "3"]
+    ]
     assert rows["Loss relative to baseline"].tolist() == [
         "",
         shown(paired(second.final, first.final, log=True)),
