@@ -475,19 +475,18 @@ def table(
 def meanings(loss: str = "Validation loss", metric: str = "Accuracy or R²") -> dict[str, str]:
     """What the columns of `table` say, in a sentence or two each; the arguments are those of `table`."""
     counts = loss.lower()
-    interval = "with its 95 % interval (Student's t{}), over the seeds that did not diverge."
-    geometric = f"geometric mean {interval.format(' on the logarithms')}"
-    arithmetic = f"mean {interval.format('')}"
+    student = "mean with its 95 % interval (Student's t), over the seeds that"
+    geometric = f"geometric {student.replace('t)', 't on the logarithms)')} did not diverge."
     return {
         f"Final {counts}": f"The {counts} after the last epoch: {geometric}",
         "Loss relative to baseline": f"The final {counts} as a multiple of the first optimizer's on the same "
         "seed: geometric mean with its 95 % interval, each by itself. What the sentence above calls sure is "
         "corrected for the number of pairs.",
-        "Epochs to target": f"The first epoch at or below the target loss; the loss may rise above it again: "
-        f"{arithmetic}",
+        "Epochs to target": "The first epoch at or below the target loss; the loss may rise above it again: "
+        f"{student} came there.",
         "Epochs to target, for good": "The first epoch from which on every epoch is at or below the target "
-        f"loss: {arithmetic}",
-        metric: f"After the last epoch: {arithmetic}",
+        f"loss: {student} came there.",
+        metric: f"After the last epoch: {student} did not diverge.",
         "Final training loss": f"The training loss after the last epoch: {geometric}",
         f"Lowest {counts}": f"The lowest {counts} of all epochs, however lucky: {geometric}",
         "Mean loss over epochs": f"The mean {counts} of all epochs of a run, small where it falls early: "

@@ -483,3 +483,15 @@ def test_forward_is_heard_also_when_the_page_that_back_asked_for_was_cut_short(
     at.query_params["seed"] = "7"
     at.run()
     assert widget(at, "w_seed").value == "7"
+
+
+def test_the_comparison_s_columns_say_at_their_heads_what_they_mean_and_are_wide_enough() -> None:
+    at = opened("compare", rivals="sgd,momentum", epochs="2")
+    (table,) = at.dataframe
+    columns = json.loads(table.proto.columns)
+    assert columns.pop("_index")["hidden"]
+    assert list(columns) == list(table.value)
+    assert [name for name in columns if not columns[name].get("help")] == ["Optimizer", "Diverged"]
+    assert "first epoch from which on every epoch" in columns["Epochs to target, for good"]["help"]
+    for name, column in columns.items():
+        assert column["width"] > 6.5 * max(len(name), *table.value[name].str.len())
