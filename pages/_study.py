@@ -122,7 +122,7 @@ def progress(shown: jobs.Job) -> str:
         return f"All {ended} trials completed · the best run again on fresh seeds"
     if not getattr(found, "alive", True) and not shown.over:
         return f"Waiting for workers · {ended} of {target} trials"
-    where = f"trial {min(ended + 1, target)} of {target}, round {found.rounds[0]} of {found.rounds[1]}"
+    where = f"{ended} of {target} trials, round {found.rounds[0]} of {found.rounds[1]}"
     if shown.state == jobs.RUNNING:
         seconds = max(found.left, shown.left) if shown.pace and not found.shared else found.left
         left = f" · {seconds:.0f} s left" if seconds == seconds else ""
@@ -218,7 +218,7 @@ def history(found: Any, frame: pd.DataFrame | None, others: dict[str, pd.DataFra
     def picked() -> None:
         controls.touch()
         if at := st.session_state[key].selection.get("trial"):
-            st.session_state["trial"] = int(at[0]["trial"]) - 1
+            st.session_state["trial"] = int(at[0]["trial"])
 
     st.vega_lite_chart(
         table,

@@ -56,7 +56,7 @@ def _looked_at(found: Any, frame: pd.DataFrame, known: list[int]) -> int:
 def _table(found: Any, frame: pd.DataFrame) -> pd.DataFrame:
     plan, rests = found.plan, _rests(found)
     shown = pd.DataFrame(
-        {"Trial": frame["number"] + 1, "★": ["★" if star else "" for star in frame["star"]]}
+        {"Trial": frame["number"], "★": ["★" if star else "" for star in frame["star"]]}
         | {label(word): [f"{v:.4g}" for v in frame[word]] for word in plan.space.words}
         | {
             "Loss": [digits(v) if v == v else "–" for v in frame["loss"]],
@@ -93,7 +93,7 @@ def ours() -> bool:
 
 def _one(found: Any, frame: pd.DataFrame, known: list[int], now: int, mine: bool) -> None:
     """One trial: its mark, which only the search's owner sets, and where it can go."""
-    controls.pick("w_trial", known, lambda n: f"Trial {n + 1}", now, _pick)
+    controls.pick("w_trial", known, lambda n: f"Trial {n}", now, _pick)
     row = frame[frame["number"] == now].iloc[0]
     setting = {word: float(row[word]) for word in found.plan.space.words}
     controls.text(

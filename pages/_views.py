@@ -165,7 +165,7 @@ def _aimed(aim: dict[str, float], alike: pd.DataFrame) -> str:
         return f"{setting[:1].upper()}{setting[1:]}."
     last = alike.iloc[-1]
     become = {kept.QUEUED: "Queued", kept.RUNNING: "Running"}.get(last["state"], "Completed")
-    return f"{become} as trial {last['number'] + 1}: {setting}."
+    return f"{become} as trial {last['number']}: {setting}."
 
 
 def _surface(

@@ -221,12 +221,14 @@ FORMAT = "const pow = Math.pow, ceil = Math.ceil, format = v => String(Number(v.
 
 
 @pytest.mark.parametrize("top", [1, 2, 10, 11, 20, 30, 50, 77, 100, 400, 500, 501, 3000])
-def test_the_axis_of_trials_counts_from_one_in_even_steps(blank, top):
-    axis = next(x["axis"] for x in parts(charts.history_spec(), "x") if "axis" in x)
-    written = f"const domain = () => [1, top]; {FORMAT} return {axis['values']['expr']};"
+@pytest.mark.parametrize("first", [0, 1])
+def test_an_axis_of_trials_has_their_numbers_or_their_count_in_even_steps(blank, first, top):
+    spec = charts.chance_spec() if first else charts.history_spec()
+    axis = next(x["axis"] for x in parts(spec, "x") if "axis" in x)
+    written = f"const domain = () => [{first}, top]; {FORMAT} return {axis['values']['expr']};"
     ticks = blank.evaluate(f"top => {{ {written} }}", top)
     shown = sorted(tick for tick in ticks if tick <= top)
-    assert shown[0] == 1
+    assert shown[0] == first
     assert all(float(tick).is_integer() for tick in shown)
     assert len(shown) == len(set(shown)) <= axis["tickCount"], "Vega thins out what is more than that"
     steps = {b - a for a, b in pairwise(shown[1:])}

@@ -235,25 +235,25 @@ def test_the_verdict_names_the_setting_its_loss_on_fresh_seeds_and_ties(found: S
     frame = found.table()
     early = verdict(PLAN, frame.iloc[:4], None)
     lowest = frame.iloc[:4]["score"].to_numpy().argmin()
-    assert early.startswith(f"Best so far: trial {lowest + 1}: learning rate ")
+    assert early.startswith(f"Best so far: trial {lowest}: learning rate ")
     assert found.checks
     row = frame.set_index("number").loc[found.checks[0].number]
     said = verdict(PLAN, frame, found.checks)
     assert said.startswith(
-        f"Take trial {found.checks[0].number + 1}: "
+        f"Take trial {found.checks[0].number}: "
         f"learning rate {row['learning_rate']:.4g}, batch size {row['batch_size']:.4g}"
     )
     fresh = digits(found.checks[0].loss(exact=False).mean)
     assert f"momentum {row['momentum']:.4g}. Loss {fresh} on 8 fresh seeds, 95 % interval " in said
     one, two = check(found.checks[0].number, 0.1, 0.2), check(3, 0.1, 0.2)
-    alike = "Trial 4 is tied with it: within one standard error of the paired difference."
+    alike = "Trial 3 is tied with it: within one standard error of the paired difference."
     assert alike in verdict(PLAN, frame, (one, two))
     three = check(8, 0.1, 0.2)
-    alike = "Trials 4 and 9 are tied with it: within one standard error of the paired difference."
+    alike = "Trials 3 and 8 are tied with it: within one standard error of the paired difference."
     assert alike in verdict(PLAN, frame, (one, two, three))
     worse = check(3, 0.2, 0.3)
     better = (
-        "It is better than the runner-up, trial 4, by more than one standard error of the paired difference."
+        "It is better than the runner-up, trial 3, by more than one standard error of the paired difference."
     )
     assert better in verdict(PLAN, frame, (one, worse))
     assert verdict(PLAN, frame.iloc[:0], None) == "No trial has completed yet."
@@ -270,7 +270,7 @@ def test_more_than_half_diverged_asks_for_a_smaller_space(found: Search) -> None
 
 def test_why_a_point_was_asked_is_what_the_model_expected_of_it(found: Search) -> None:
     frame = found.table()
-    assert why(frame.iloc[0], PLAN) == "Trial 1 has the settings of the page."
+    assert why(frame.iloc[0], PLAN) == "Trial 0 has the settings of the page."
     row = frame[frame["kind"] == "model"].iloc[0]
     said = why(row, PLAN)
     assert f"{10 ** row['mean']:.3g}" in said
@@ -279,15 +279,15 @@ def test_why_a_point_was_asked_is_what_the_model_expected_of_it(found: Search) -
     drawn_at_random["kind"] = "model"
     assert (
         why(drawn_at_random, replace(PLAN, sampler="random"))
-        == "Trial 1 was suggested by the sampler (Random)."
+        == "Trial 0 was suggested by the sampler (Random)."
     )
 
 
 def test_why_of_a_setting_that_was_moved_into_the_ranges_or_drawn_at_random_says_so() -> None:
     row = pd.Series({"number": 0, "kind": "nearest", "mean": np.nan, "deviation": np.nan, "best": np.nan})
-    assert why(row, PLAN) == "Trial 1 has the settings in the ranges that are nearest to those of the page."
+    assert why(row, PLAN) == "Trial 0 has the settings in the ranges that are nearest to those of the page."
     row["kind"] = "random"
-    assert why(row, PLAN) == "Trial 1 was drawn at random."
+    assert why(row, PLAN) == "Trial 0 was drawn at random."
 
 
 def test_the_model_of_the_maps_believes_what_the_one_that_asked_does(found: Search) -> None:
@@ -308,7 +308,7 @@ def test_history_has_the_best_so_far_and_never_a_loss_for_what_diverged(found: S
     rows = table[table["loss"].notna()]
     assert len(rows) == 11
     lost = table[table["lost"] == 1]
-    assert lost["trial"].tolist() == [3]
+    assert lost["trial"].tolist() == [2]
     held = np.where(frame["state"] == "finished", frame["score"], np.inf)
     assert table["best"].dropna().tolist() == pytest.approx(list(10 ** np.minimum.accumulate(held)))
     assert (rows["low"] < rows["loss"]).all()
@@ -374,7 +374,7 @@ def test_the_limit_on_the_plane_is_that_of_the_stability_theory() -> None:
 def test_parallel_axes_have_round_ticks_where_a_trial_of_that_value_passes(found: Search) -> None:
     frame = found.table()
     table = drawn.parallel(frame, PLAN, 3)
-    assert table.loc[table["best"] == 1, "trial"].tolist() == [4]
+    assert table.loc[table["best"] == 1, "trial"].tolist() == [3]
     ticks = table.dropna(subset=["ruler"]).groupby("ruler")["label"].agg(list).tolist()
     assert ticks[:3] == [
         ["0.0001", "0.001", "0.01", "0.1"],
@@ -441,7 +441,7 @@ def test_before_the_first_trial_there_is_nothing_to_draw() -> None:
     plan = Plan(BOSTON, Space(learning_rate=(1e-3, 0.1)), trials=4, seeds=2)
     frame = kept.table(kept.create(plan), plan.space)
     assert belief.believe(frame, plan) is None
-    assert drawn.history(frame, plan, 1.0, {})["trial"].tolist() == [1, 4]
+    assert drawn.history(frame, plan, 1.0, {})["trial"].tolist() == [0, 3]
     assert drawn.learning_curves({}, {}, None, None).empty
 
 
@@ -550,7 +550,7 @@ def test_while_it_goes_on_the_best_so_far_is_the_one_of_the_picture(found: Searc
     assert best_trials(frame, PLAN)[0] != lucky
     said = verdict(PLAN, frame, None)
     setting = f"learning rate {frame.loc[lucky, 'learning_rate']:.4g}, "
-    assert said.startswith(f"Best so far: trial {lucky + 1}: {setting}")
+    assert said.startswith(f"Best so far: trial {lucky}: {setting}")
     line = drawn.history(frame, PLAN, 1.0, {})["best"].dropna().iloc[-1]
     assert said.endswith(f", loss {digits(line)}.")
     assert line == pytest.approx(10 ** (lowest - 0.1))
@@ -599,7 +599,7 @@ def test_just_half_diverged_is_no_reason_to_shrink_the_space(found: Search) -> N
 def test_a_point_is_asked_for_a_lower_loss_or_because_the_model_is_unsure() -> None:
     row = pd.Series({"number": 6, "kind": "model", "mean": 1.0, "deviation": 1.0, "best": 2.0})
     assert why(row, PLAN) == (
-        "Trial 7 was suggested for its expected improvement: posterior mean 10, one standard deviation 1 to "
+        "Trial 6 was suggested for its expected improvement: posterior mean 10, one standard deviation 1 to "
         "100, below the best posterior mean of a known setting (100)."
     )
     row["mean"] = 3.0
@@ -737,9 +737,9 @@ def test_the_latest_curves_are_drawn_and_the_best_the_running_and_the_picked_sta
     ended = {n: ([0, 1], [2.0, 1.0 + n]) for n in range(70)}
     table = drawn.learning_curves(ended, {70: ([0], [3.0])}, best=2, picked=5)
     looks = table.groupby("trial")["look"].first()
-    assert looks.index.tolist() == [3, 6, *range(11, 72)]
-    assert looks[looks > 0].to_dict() == {3: 1, 6: 3, 71: 2}
-    assert table.loc[table["trial"] == 71, "loss"].tolist() == [3.0]
+    assert looks.index.tolist() == [2, 5, *range(10, 71)]
+    assert looks[looks > 0].to_dict() == {2: 1, 5: 3, 70: 2}
+    assert table.loc[table["trial"] == 70, "loss"].tolist() == [3.0]
 
 
 def test_the_history_tells_where_each_trial_came_from_and_what_predicting_the_mean_costs(
@@ -791,7 +791,7 @@ def test_lines_end_low_for_a_low_loss_and_those_of_lost_trials_are_marked(found:
     frame = found.table()
     frame.loc[2, "state"] = "diverged"
     table = drawn.parallel(frame, PLAN, None).dropna(subset=["trial"])
-    assert table.loc[table["lost"] == 1, "trial"].tolist() == [3]
+    assert table.loc[table["lost"] == 1, "trial"].tolist() == [2]
     order = frame["score"].to_numpy().argsort()
     assert table["p_loss"].to_numpy()[order[[0, -1]]].tolist() == [0, 1]
     assert (np.diff(table["p_loss"].to_numpy()[order]) >= 0).all()
@@ -825,7 +825,7 @@ def test_the_timeline_counts_seconds_and_tells_running_from_failed(found: Search
     assert table["begin"].tolist() == [0, 2, 4]
     assert table["end"].tolist() == [3, 2, 6]
     assert table["state"].tolist() == [0, 1, 2]
-    assert table["trial"].tolist() == [1, 2, 3]
+    assert table["trial"].tolist() == [0, 1, 2]
     assert drawn.timeline(frame.iloc[3:]).empty
 
 

@@ -626,7 +626,7 @@ def test_what_is_written_beside_a_trial_must_be_of_its_kind(
     saved: bytes, tmp_path: Path, key: str, value: Any, said: str
 ) -> None:
     told = refused(attribute(saved, tmp_path, key, value))
-    assert told.startswith("Trial 1: ")
+    assert told.startswith("Trial 0: ")
     assert said in told
 
 
@@ -716,9 +716,9 @@ def of_study(data: bytes, folder: Path, key: str, value: Any) -> bytes:
         ("marks", {"7": {"star": True, "note": ""}}, "one of the 7 trials, got '7'"),
         ("marks", {"-1": {"star": True, "note": ""}}, "got '-1'"),
         ("marks", {"01": {"star": True, "note": ""}}, "got '01'"),
-        ("marks", {"1": {"star": 1, "note": ""}}, "mark of trial 2 must be a star and a note"),
-        ("marks", {"1": "good"}, "mark of trial 2 must be a star and a note, got 'good'"),
-        ("marks", {"1": {"star": True, "note": {}}}, "mark of trial 2: its note must be a text, got {}"),
+        ("marks", {"1": {"star": 1, "note": ""}}, "mark of trial 1 must be a star and a note"),
+        ("marks", {"1": "good"}, "mark of trial 1 must be a star and a note, got 'good'"),
+        ("marks", {"1": {"star": True, "note": {}}}, "mark of trial 1: its note must be a text, got {}"),
         ("marks", {"1": {"star": True}}, "its note must be a text, got nothing"),
         ("marks", {"1": {"star": True, "note": "x" * 501}}, "at most 500 letters"),
         ("marks", {"1": {"star": True, "note": "\udfff"}}, "its note must be a text"),
@@ -775,4 +775,4 @@ def test_a_trial_of_another_space_than_the_plan_s_is_refused(saved: bytes, tmp_p
     plan = json.loads(from_bytes(saved).study.user_attrs["plan"])
     other = json.dumps(plan | {"space": "learning_rate:0.001:0.1,momentum:0:0.9"})
     said = refused(of_study(saved, tmp_path, "plan", other))
-    assert said == "Trial 1: its setting must be of learning_rate, momentum, got 'batch_size'."
+    assert said == "Trial 0: its setting must be of learning_rate, momentum, got 'batch_size'."

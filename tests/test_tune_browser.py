@@ -30,7 +30,7 @@ def visitor(browser: Browser) -> Iterator[Visitor]:
 
 def trial(visitor: Visitor) -> int:
     """The number of the trial that the progress line tells."""
-    found = re.search(r"trial (\d+) of", visitor.progress())
+    found = re.search(r"(\d+) of \d+ trials", visitor.progress())
     return int(found[1]) if found else -1
 
 
@@ -244,7 +244,7 @@ def test_a_point_of_the_history_is_picked_by_a_click(visitor: Visitor, address: 
     point = page.locator("svg.marks").first.locator(".mark-symbol path").first
     point.click(force=True)
     field = visitor.field("w_trial")
-    visitor.until(lambda: field.input_value() == "Trial 1")
+    visitor.until(lambda: field.input_value() == "Trial 0")
 
 
 def test_the_study_the_trials_and_the_code_can_be_taken_along(visitor: Visitor, address: str) -> None:

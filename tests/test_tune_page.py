@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -15,6 +18,7 @@ from streamlit.testing.v1 import AppTest
 from core import worker
 from core.config import Config
 from core.search import Plan
+from core.search import trials as kept
 from core.search.file import to_bytes
 from core.search.study import Search
 from core.searches import SEARCHES
@@ -290,7 +294,7 @@ def test_a_link_runs_a_search_and_the_page_draws_what_it_found() -> None:
     expected = alone.table()
     held = expected[expected["state"] == "finished"]
     assert rows["loss"].to_numpy() == pytest.approx(10 ** held["score"].to_numpy())
-    assert rows["trial"].tolist() == (held["number"] + 1).tolist()
+    assert rows["trial"].tolist() == held["number"].tolist()
     assert "Take trial" in said(at)
     assert "fresh seeds" in said(at)
 
@@ -945,7 +949,10 @@ def test_random_and_grid_of_a_shorter_search_are_not_drawn_beside_a_longer_one()
     widget(at, "beside").click().run()
     settled(at, lambda: job(at, "beside").over)
     at.run()
-    assert table(at)["random_best"].notna().sum() == 6
+    random = job(at, "beside").training.searches["random"].table()
+    best = table(at).dropna(subset=["random_best"]).set_index("trial")["random_best"]
+    oracle = random["loss"].where(random["state"] == "finished").cummin().ffill().dropna()
+    assert best.to_dict() == pytest.approx(oracle.to_dict())
     widget(at, "more").click().run()
     settled(at, lambda: progress(at) == "Finished · 16 trials")
     assert "random_best" not in table(at) or table(at)["random_best"].isna().all()
@@ -966,11 +973,32 @@ def test_a_trial_is_copied_into_the_form_unstarred_with_its_note_kept_and_its_er
     inputs = [float(field.value) for field in hand(at)]
     assert inputs == pytest.approx(list(found.values(2).values()))
     shown = at.dataframe[0].value
-    assert shown["Trial"].tolist() == [6, 5, 4, 3, 2, 1]
+    assert shown["Trial"].tolist() == [5, 4, 3, 2, 1, 0]
     drawn = table(at).dropna(subset=["loss"]).set_index("trial")
     told = shown.set_index("Trial")["± %"]
     for trial, row in drawn.iterrows():
         assert float(told[trial]) == pytest.approx(100 * (row["high"] / row["loss"] - 1), abs=0.51)
+
+
+def test_a_trial_has_one_number_on_the_page_in_the_table_and_in_optuna(tmp_path: Path) -> None:
+    """Oracle: the learning rates of Optuna's own trials, by their numbers there."""
+    at = finished(view="trials")
+    found = job(at).training
+    path = tmp_path / "study.db"
+    path.write_bytes(to_bytes(found.study))
+    study = optuna.load_study(study_name=None, storage=f"sqlite:///{path}")
+    rates = {t.number: t.params["learning_rate"] for t in study.trials}
+    shown = at.dataframe[0].value.set_index("Trial")
+    assert [float(v) for v in shown["Learning rate (η)"].sort_index()] == pytest.approx(list(rates.values()))
+    told = pd.read_csv(io.StringIO(kept.to_csv(found.table())), comment="#").set_index("number")
+    assert told["learning_rate"].to_dict() == pytest.approx(rates)
+    drawn = table(at).dropna(subset=["words"]).set_index("trial")["words"]
+    assert {n: f"learning rate {rates[n]:.4g}," in words for n, words in drawn.items()} == dict.fromkeys(
+        rates, True
+    )
+    taken = re.search(r"Take trial (\d+): learning rate ([\d.e-]+),", said(at))
+    assert f"{rates[int(taken[1])]:.4g}" == taken[2]
+    assert widget(at, "w_trial").options == [f"Trial {n}" for n in rates]
 
 
 def test_a_click_on_a_map_is_tried_with_the_other_numbers_as_in_the_best_one() -> None:
@@ -993,7 +1021,7 @@ def test_the_caption_of_the_maps_is_of_the_trial_that_was_picked() -> None:
     assert "The next suggestion is" in said(at)
     at.session_state["trial"] = 0
     at.run()
-    assert "Trial 1 has the settings of the page." in said(at)
+    assert "Trial 0 has the settings of the page." in said(at)
 
 
 def test_a_link_with_a_number_that_the_rule_does_not_have_searches_the_others() -> None:

@@ -78,9 +78,9 @@ def history_spec(rivals: bool = False, y_title: str = "validation loss") -> Spec
 
     A trial that diverged on some seed is an ✕ in a lane at the very top, away from the axis. The pointer
     reads the nearest trial, a click selects it (parameter "trial"). A row with only `trial` set widens the
-    x-axis, so one at 1 and one at the last planned trial keep it still.
+    x-axis, so one at 0 and one at the last planned trial keep it still.
 
-    Columns (HISTORY_COLUMNS): `trial` from 1; `loss`, `low` and `high`: the mean over seeds and one standard
+    Columns (HISTORY_COLUMNS): `trial`: its number, from 0; `loss`, `low` and `high`: the mean over seeds and one standard
     error to each side; `best`: the lowest so far; `kind`: 0 start, 1 asked by the model, 2 added by hand, 3
     taken over from an earlier search; `lost`: 1 where a seed diverged; `words`: the setting, a text;
     `baseline`: the loss of predicting the mean, in one row or all; `random_best` and `grid_best`: the lowest
@@ -90,7 +90,7 @@ def history_spec(rivals: bool = False, y_title: str = "validation loss") -> Spec
         rivals: Whether random and grid search are drawn.
         y_title: The words on the y-axis.
     """
-    x = alt.X("trial:Q", title="trial", scale=linear_scale(14), axis=_whole())
+    x = alt.X("trial:Q", title="trial", scale=linear_scale(14), axis=_whole(0))
     y = partial(under_lane, title=y_title)
 
     def steps(column: str, colour: str, **look: Any) -> Any:
@@ -250,7 +250,7 @@ def chance_spec(y_title: str = "validation loss") -> Spec:
     Args:
         y_title: The words on the y-axis.
     """
-    x = alt.X("k:Q", title="random trials", scale=linear_scale(0), axis=_whole())
+    x = alt.X("k:Q", title="random trials", scale=linear_scale(0), axis=_whole(1))
 
     def y(column: str, **options: Any) -> alt.Y:
         return alt.Y(f"{column}:Q", title=y_title, scale=log_scale(16), **options)
@@ -340,13 +340,14 @@ def _numbers(spans: Any, y: alt.Y) -> Any:
     )
 
 
-def _whole() -> alt.Axis:
-    """An axis of counts: 1, then ten even steps up to the highest."""
+def _whole(first: int) -> alt.Axis:
+    """An axis of whole numbers: the first, 0 or 1, then ten even steps up to the highest."""
     top = "domain('x')[1]"
     few = "".join(f"{top} < {most + 1} ? {step} : " for most, step in ((10, 1), (20, 2), (50, 5), (100, 10)))
     step = f"({few}50 * ceil({top} / 500))"
     steps = ", ".join(f"{k} * {step}" for k in range(1, 11))
-    ticks = alt.expr(f"[{step} > 1 ? 1 : 11, {steps}]")
+    begin = f"{step} > 1 ? 1 : 11" if first else "0"
+    ticks = alt.expr(f"[{begin}, {steps}]")
     return axis(grid=False, values=ticks, tickCount=12, format="d")
 
 

@@ -93,7 +93,7 @@ def _plan(attrs: Mapping[str, Any]) -> Plan:
 
 def _trial(held: FrozenTrial, plan: Plan) -> FrozenTrial:
     """A trial with what is known of trials, and nothing else."""
-    name, state = f"Trial {held.number + 1}", held.state
+    name, state = f"Trial {held.number}", held.state
     if state == TrialState.PRUNED:
         raise BadPlan(f"{name} must be completed, failed or pending, got a pruned one.")
     params = _setting(held.params, plan, name)
@@ -221,7 +221,7 @@ def _marks(given: Any, trials: int) -> dict[str, dict[str, Any]]:
     for number, mark in given.items():
         if number not in known:
             raise _bad("A star or note", f"of one of the {trials} trials", number)
-        name = f"The mark of trial {int(number) + 1}"
+        name = f"The mark of trial {int(number)}"
         if not isinstance(mark, dict) or not isinstance(mark.get("star"), bool):
             raise _bad(name, "a star and a note", mark)
         if len(_text(mark.get("note"), f"{name}: its note")) > NOTE:

@@ -48,7 +48,7 @@ def history(
     lost = (ended["state"] == DIVERGED).to_numpy()
     table = pd.DataFrame(
         {
-            "trial": ended["number"].to_numpy(float) + 1,
+            "trial": ended["number"].to_numpy(float),
             "loss": np.where(lost, np.nan, losses(score, plan)),
             "low": np.where(lost, np.nan, losses(score - error, plan)),
             "high": np.where(lost, np.nan, losses(score + error, plan)),
@@ -59,12 +59,12 @@ def history(
             "words": [setting(row, plan.space.words) for _, row in ended.iterrows()],
         }
     )
-    ends = pd.DataFrame({"trial": [1.0, float(max(plan.budget, len(ended)))]})
+    ends = pd.DataFrame({"trial": [0.0, max(plan.budget, len(frame)) - 1.0]})
     table = pd.concat([table, ends], ignore_index=True)
     for name, other in beside.items():
         done = other[other["score"].notna()]
         best = losses(best_so_far(done), plan)
-        extra = pd.DataFrame({"trial": np.arange(1.0, len(best) + 1), f"{name}_best": best})
+        extra = pd.DataFrame({"trial": np.arange(float(len(best))), f"{name}_best": best})
         table = pd.concat([table, extra], ignore_index=True)
     columns = ["trial", "loss", "low", "high", "best", "kind", "lost", "baseline", "random_best", "grid_best"]
     return table.reindex(columns=[*columns, "words"])
@@ -96,7 +96,7 @@ def learning_curves(
             shown[number] = (look, ended[number])
     shown |= {n: (GOING, curve) for n, curve in going.items()}
     parts = [
-        pd.DataFrame({"trial": n + 1.0, "epoch": epochs, "loss": loss, "look": float(look)})
+        pd.DataFrame({"trial": float(n), "epoch": epochs, "loss": loss, "look": float(look)})
         for n, (look, (epochs, loss)) in shown.items()
     ]
     columns = ["trial", "epoch", "loss", "look"]
@@ -211,7 +211,7 @@ def sliced(
 def parallel(frame: pd.DataFrame, plan: Plan, best: int | None) -> pd.DataFrame:
     """Every trial as a line over its numbers and its loss; and the ticks of each axis, the loss's last."""
     ended = frame[frame["score"].notna()]
-    table = pd.DataFrame({"trial": ended["number"] + 1.0, "best": (ended["number"] == best) * 1.0})
+    table = pd.DataFrame({"trial": ended["number"].astype(float), "best": (ended["number"] == best) * 1.0})
     for k, r in enumerate(plan.space.ranges):
         table[f"p{k}"] = [r.unit(v) for v in ended[r.word]]
     score = ended["score"].to_numpy(float)
@@ -275,7 +275,7 @@ def timeline(frame: pd.DataFrame) -> pd.DataFrame:
             "machine": shown["machine"],
             "begin": begin,
             "end": end,
-            "trial": shown["number"] + 1.0,
+            "trial": shown["number"].astype(float),
             "state": state,
         }
     )

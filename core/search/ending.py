@@ -171,12 +171,12 @@ def verdict(plan: Plan, frame: pd.DataFrame, checks: Sequence[Check] | None) -> 
     if checks is None:
         best = held.iloc[int(held["score"].to_numpy().argmin())]
         loss = float(losses(np.asarray(best["score"]), plan))
-        return f"Best so far: trial {best['number'] + 1}: {_setting(plan, best)}, loss {digits(loss)}."
+        return f"Best so far: trial {best['number']}: {_setting(plan, best)}, loss {digits(loss)}."
     first = checks[0]
     setting = frame.set_index("number").loc[first.number]
     values = {word: float(setting[word]) for word in plan.space.words}
     told = _fresh_and_seen(plan, first, setting, several=len(held) > 1)
-    parts = [f"Take trial {first.number + 1}: {_setting(plan, setting)}. {told}"]
+    parts = [f"Take trial {first.number}: {_setting(plan, setting)}. {told}"]
     if first.diverged:
         lost = f"{first.diverged} of {len(first.losses)} fresh seeds diverged"
         parts.append(f"{lost}: the setting is too close to the stability limit.")
@@ -203,9 +203,9 @@ def _certainty(checks: Sequence[Check]) -> str:
     if len(checks) == 1:
         return ""
     if not equal:
-        following = f"the runner-up, trial {checks[1].number + 1},"
+        following = f"the runner-up, trial {checks[1].number},"
         return f"It is better than {following} by more than one standard error of the paired difference."
-    names = " and ".join(str(n + 1) for n in equal)
+    names = " and ".join(str(n) for n in equal)
     trials = "Trials" if len(equal) > 1 else "Trial"
     tied = f"{'are' if len(equal) > 1 else 'is'} tied with it"
     return f"{trials} {names} {tied}: within one standard error of the paired difference."
@@ -239,7 +239,7 @@ def _interval(value: Estimate) -> str:
 
 def why(row: pd.Series, plan: Plan) -> str:
     """Why a trial was asked, in a sentence; for one that nobody asked for, where it came from."""
-    name = f"Trial {row['number'] + 1}"
+    name = f"Trial {row['number']}"
     if not np.isfinite(row["mean"]):
         return (
             f"{name} {ORIGINS.get(row['kind'], f'was suggested by the sampler ({SAMPLERS[plan.sampler]})')}."
