@@ -38,9 +38,10 @@ def network(model: Model, inputs: int, classes: int, picture: tuple[int, int, in
             depth, height, width = channels, height // 2, width // 2
         parts.append(nn.Flatten())
         inputs = depth * height * width
-    for wide in model.hidden if isinstance(model, MLP) else ():
-        parts += [nn.Linear(inputs, wide), BENDS[model.activation]()]
-        inputs = wide
+    elif isinstance(model, MLP):
+        for wide in model.hidden:
+            parts += [nn.Linear(inputs, wide), BENDS[model.activation]()]
+            inputs = wide
     return nn.Sequential(*parts, nn.Linear(inputs, classes or 1))
 
 
@@ -102,7 +103,7 @@ def batches(c: Config, rows: int) -> Iterator[Tensor]:
     while True:
         everything = c.batch_size >= rows
         order = torch.arange(rows) if everything else torch.randperm(rows, generator=source)
-        yield from order.split(c.batch_size)
+        yield from order.split(c.batch_size)  # type: ignore[no-untyped-call]
 
 
 def plain(
@@ -140,8 +141,8 @@ def plain(
         rule = before(step, rule)
         rule.zero_grad()
         loss = loss_of(net, x[rows], y[rows], classes)
-        loss.backward()
-        norm = float(torch.cat([p.grad.reshape(-1) for p in net.parameters()]).norm())
+        loss.backward()  # type: ignore[no-untyped-call]
+        norm = float(torch.cat([p.grad.reshape(-1) for p in net.parameters() if p.grad is not None]).norm())
         rule.step()
         if moving:
             moving.step()

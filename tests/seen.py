@@ -80,7 +80,7 @@ def widget(at: AppTest, name: str) -> Any:
 
 def widgets(at: AppTest) -> dict[str, Any]:
     """The values of all widgets, by name."""
-    shown = [each for kind in KINDS for each in at.get(kind)]
+    shown: list[Any] = [each for kind in KINDS for each in at.get(kind)]
     return {_named(w.key): w.value for w in shown if w.key and w.key.startswith("w_")}
 
 

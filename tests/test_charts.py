@@ -361,23 +361,6 @@ def test_colours_are_written_in_one_place_only():
     assert strays == []
 
 
-def test_every_key_of_the_streamlit_config_exists():
-    from streamlit import config as streamlit_config
-
-    def keys(node, prefix=""):
-        for name, value in node.items():
-            yield from keys(value, f"{prefix}{name}.") if isinstance(value, dict) else [prefix + name]
-
-    known = set(streamlit_config._config_options_template)
-    assert set(keys(config())) <= known
-
-
-def test_streamlit_does_not_collect_garbage_after_every_tick():
-    assert config()["runner"]["postScriptGC"] is False
-    source = Path(__import__("streamlit").__file__).parent / "runtime/scriptrunner/script_runner.py"
-    assert 'get_option("runner.postScriptGC")' in source.read_text("utf-8")
-
-
 MEASURED = charts.map_spec(True)
 
 

@@ -2,8 +2,6 @@
 
 import itertools
 import random
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import FrozenInstanceError
 from pathlib import Path
@@ -361,12 +359,3 @@ def test_unknown_names_are_a_key_error_and_a_value_error() -> None:
         _ = CHOICES["dataset"]["nope"]
     assert issubclass(UnknownName, ValueError)
     assert issubclass(UnknownName, KeyError)
-
-
-def test_a_config_is_there_before_torch_and_pandas() -> None:
-    code = (
-        "import sys; from core.config import Config; Config.from_query({'dataset': 'moons', 'model': 'mlp'})"
-        "; print(sorted({'torch', 'pandas', 'streamlit', 'altair', 'scipy', 'sklearn'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert (done.stdout.strip(), done.stderr) == ("[]", "")

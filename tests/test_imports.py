@@ -125,11 +125,14 @@ def test_no_way_to_write_an_import_is_overlooked(source: str, package: str, name
 HEAVY = "{'torch', 'pandas', 'streamlit', 'altair', 'optuna', 'scipy', 'sklearn', 'matplotlib'}"
 
 
+LINK = "core.config.Config.from_query({'dataset': 'moons', 'model': 'mlp'})"
+
+
 @pytest.mark.parametrize("module", ["config", "presets", "jobs"])
 def test_what_a_page_needs_before_it_draws_is_light(module: str) -> None:
     """A page draws text and controls first; what it imports for that must not load what is slow to load."""
     heavy = HEAVY.replace("'pandas', ", "") if module != "config" else HEAVY
-    code = f"import sys; import core.{module}; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import sys; import core.{module}; {LINK}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 

