@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from core.config import Config
+from core.engine import Training
 from core.models import CNN, MLP, Model
 from core.optimizers import Optimizer
 
@@ -54,6 +55,13 @@ def optimizer(rule: Optimizer, params: list[nn.Parameter]) -> torch.optim.Optimi
         numbers["nesterov"] = numbers["momentum"] > 0
     made: torch.optim.Optimizer = getattr(torch.optim, KINDS.get(rule.name, "SGD"))(params, **numbers)
     return made
+
+
+def finished(training: Training) -> Training:
+    """A training of the engine, at its end."""
+    while training.active:
+        training.advance()
+    return training
 
 
 @dataclass

@@ -19,7 +19,7 @@ from core.engine import DIVERGED, FINISHED, RUNNING, Record, Training, run, trai
 from core.optimizers import OPTIMIZERS
 from core.registry import OutOfRange
 from core.schedules import MOMENTUM_SCHEDULES, SCHEDULES
-from tests.plain import Plain, plain, split
+from tests.plain import Plain, finished, plain, split
 
 NUMBERS = {  # of every rule, all of them away from their defaults
     "sgd": {"learning_rate": 0.03, "weight_decay": 0.02},
@@ -62,11 +62,7 @@ def config(**words: object) -> Config:
 
 
 def double(c: Config) -> Training:
-    training = Training([c], dtype=torch.float64)
-    training.start()
-    while training.active:
-        training.advance()
-    return training
+    return finished(Training([c], dtype=torch.float64))
 
 
 def assert_equal(training: Training, run: int, oracle: Plain) -> None:
@@ -101,10 +97,7 @@ def test_very_different_runs_trained_at_once_each_equal_a_plain_torch_loop() -> 
         configs[1].but(epochs=1),
         configs[1].but(momentum=0.1),
     ]
-    training = Training(configs, dtype=torch.float64)
-    training.start()
-    while training.active:
-        training.advance()
+    training = finished(Training(configs, dtype=torch.float64))
     for number, c in enumerate(configs):
         assert_equal(training, number, plain(c))
 
@@ -151,9 +144,7 @@ def test_a_run_with_a_schedule_equals_torchs_scheduler(name: str, rule: str) -> 
     assert (c.steps, c.steps_per_epoch) == (STEPS, PER_EPOCH)
     oracle = plain(c, scheduler)
     assert_equal(double(c), 0, oracle)
-    training = Training([c, c.but(learning_rate=0.01), c.but(epochs=3)], dtype=torch.float64)
-    while training.active:
-        training.advance()
+    training = finished(Training([c, c.but(learning_rate=0.01), c.but(epochs=3)], dtype=torch.float64))
     assert_equal(training, 0, oracle)
 
 
@@ -255,8 +246,7 @@ def test_a_bad_change_is_answered_and_changes_nothing(
     training.advance(3)
     with pytest.raises(kind, match=text):
         training.change(0, name, value)
-    while training.active:
-        training.advance()
+    finished(training)
     assert training.place(0)[0].history.changes == []
     assert_equal(training, 0, plain(c))
 
@@ -268,8 +258,7 @@ def test_a_flag_is_not_changed_while_a_run_goes_on(neighbours: int) -> None:
     training.advance(3)
     with pytest.raises(ValueError, match="amsgrad"):
         training.change(0, "amsgrad", True)
-    while training.active:
-        training.advance()
+    finished(training)
     assert_equal(training, 0, plain(c))
 
 
@@ -346,8 +335,7 @@ def test_how_the_steps_are_cut_makes_no_difference() -> None:
     whole = Training(configs)
     pieces = Training(configs)
     cuts = itertools.cycle([1, 5, 2, 100])
-    while whole.active:
-        whole.advance()
+    finished(whole)
     while pieces.active:
         pieces.advance(next(cuts))
     for number in range(len(configs)):
@@ -400,9 +388,7 @@ def test_rivals_start_from_the_same_weights_and_see_the_same_batches() -> None:
     losses = {float(s.history.batch_loss[0, k]) for s in training.stacks for k in range(len(s.configs))}
     assert len(losses) == 1
     still = [c.but(learning_rate=1e-8, epochs=2) for c in configs if c.optimizer.name in ("sgd", "momentum")]
-    training = Training(still)
-    while training.active:
-        training.advance()
+    training = finished(Training(still))
     (stack,) = training.stacks
     np.testing.assert_allclose(stack.history.batch_loss[:, 0], stack.history.batch_loss[:, 1], rtol=1e-5)
 
@@ -489,9 +475,7 @@ def test_neighbours_do_not_notice_that_a_run_diverges() -> None:
 def test_a_gradient_that_overflows_is_divergence_and_leaves_finite_numbers() -> None:
     words = {"dataset": "wine", "model": "mlp", "activation": "relu", "learning_rate": 1e4, "epochs": 5}
     configs = [config(**words, optimizer=name) for name in OPTIMIZERS]
-    training = Training(configs)
-    while training.active:
-        training.advance()
+    training = finished(Training(configs))
     for number in range(len(configs)):
         stack, seat = training.place(number)
         last = training.records(number)[-1]
@@ -516,8 +500,7 @@ def test_a_loss_that_is_not_finite_at_once_is_divergence(bad: float, monkeypatch
     with monkeypatch.context() as patch:
         patch.setattr(stack.network, "loss_and_gradient", broken)
         training.advance(1)
-    while training.active:
-        training.advance()
+    finished(training)
     last = training.records(1)[-1]
     assert (last.status, last.epoch, last.step) == (DIVERGED, 1, 3)
     torch.testing.assert_close(stack.params(1), plain(configs[1]).params[3], rtol=1e-9, atol=1e-9)
@@ -611,8 +594,7 @@ def test_a_batch_as_large_as_the_data_or_larger_is_full_batch(size: int) -> None
 def test_no_order_is_drawn_for_full_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     training = Training([config(dataset="boston", model="linear", batch_size=405, epochs=3)])
     monkeypatch.setattr(torch, "randperm", None)
-    while training.active:
-        training.advance()
+    finished(training)
     assert training.records(0)[-1].status == FINISHED
 
 

@@ -13,7 +13,7 @@ from core.config import Config
 from core.engine import DIVERGED, FINISHED, Training
 from core.optimizers import OPTIMIZERS, SGD, Adam, Momentum, Nesterov, Optimizer, RMSprop
 from core.registry import OutOfRange
-from tests.plain import optimizer, plain
+from tests.plain import finished, optimizer, plain
 
 BASE = Config().but(dataset="boston", model="mlp", hidden=(6,), batch_size=64, epochs=4, optimizer="momentum")
 PER_EPOCH = 7
@@ -28,12 +28,6 @@ def advanced(configs: list[Config], steps: int, dtype: torch.dtype = torch.float
     assert len(training.stacks) == 1
     while training.stacks[0].step < steps:
         training.advance(steps - training.stacks[0].step)
-    return training
-
-
-def finished(training: Training) -> Training:
-    while training.active:
-        training.advance()
     return training
 
 

@@ -16,6 +16,7 @@ from core.config import Config
 from core.engine import Training
 from core.jobs import FAILED, FINISHED, PAUSED, QUEUED, RUNNING, STOPPED, Limits, Manager, Refused
 from core.registry import OutOfRange
+from tests.plain import finished
 
 SHORT = Config().but(epochs=5)  # 5 x 13 updates
 LONG = Config().but(epochs=10_000)
@@ -202,8 +203,7 @@ def test_a_change_is_that_of_the_engine_at_the_recorded_step(manager: Manager) -
         while alone.stacks[0].step < change.step:
             alone.advance(change.step - alone.stacks[0].step)
         alone.change(0, change.name, change.value)
-    while alone.active:
-        alone.advance()
+    finished(alone)
     assert pd.DataFrame(alone.records(0)).equals(pd.DataFrame(job.training.records(0)))
     assert [c.name for c in job.training.stacks[0].history.changes] == ["learning_rate", "momentum"]
 

@@ -13,6 +13,7 @@ from core import learned
 from core.config import Config
 from core.datasets import COLOURS, DATASETS, from_table
 from core.engine import Training
+from tests.plain import finished
 
 FIT = Config().but(dataset="squares", epochs=1, batch_size=16)
 MOONS = Config().but(dataset="moons", model="linear", epochs=1)
@@ -133,9 +134,7 @@ def test_all_points_lie_on_the_map() -> None:
 
 
 def test_confusion_counts_are_those_of_counting_one_by_one() -> None:
-    training = Training([DIGITS])
-    while training.active:
-        training.advance()
+    training = finished(Training([DIGITS]))
     data, rows = DIGITS.dataset, training.problem(0).valid_index
     guesses = predictions(training, data.features[rows]).argmax(1)
     counts = {(a, g): 0 for a in range(10) for g in range(10)}
@@ -175,8 +174,6 @@ def test_every_dataset_has_a_picture_of_a_bounded_size(name: str) -> None:
 
 
 def test_a_lost_run_is_pictured_at_its_last_finite_weights() -> None:
-    training = Training([Config().but(learning_rate=100.0, epochs=3)])
-    while training.active:
-        training.advance()
+    training = finished(Training([Config().but(learning_rate=100.0, epochs=3)]))
     table = learned.picture(training).table
     assert all(math.isfinite(v) for v in table["train"].dropna())

@@ -12,16 +12,14 @@ from core.engine.problem import problem
 from core.rangetest import range_configs, range_summary, range_table
 from core.registry import OutOfRange
 from core.stability import NotATable, learning_rate_limit
+from tests.plain import finished
 
 BOSTON = Config().but(dataset="boston")
 PLAIN = np.random.default_rng(1).standard_normal((60, 3))
 
 
 def trained(configs: list[Config]) -> Training:
-    training = Training(configs)
-    while training.active:
-        training.advance()
-    return training
+    return finished(Training(configs))
 
 
 def table(features: np.ndarray) -> Config:
