@@ -20,6 +20,8 @@ ALT = {
     "history": "Loss of every trial with its error bar, and the best so far. Trials has the numbers.",
     "curves": "Learning curve of every trial.",
 }
+MENU = 300  # pixels of what can be done with the best setting
+LENT = "seed", "seeds"  # words of the search that it opens other pages with other values of
 AWAY = "The database does not answer; try again in a moment."
 CHANGED = (
     "You changed the settings; these trials are of the old ones. Press Start to search with the new ones."
@@ -157,6 +159,15 @@ def verdict(shown: jobs.Job, frame: pd.DataFrame | None, other: bool) -> str:
     return " ".join(filter(None, [CHANGED if other else "", said, shown.reason]))
 
 
+def come_back() -> None:
+    """Gives the search its own seeds again, where there are still those that it opened another page with."""
+    now = controls.words()
+    for word, (given, own) in st.session_state.pop("lent", {}).items():
+        if now.get(word) == given:
+            now.pop(word, None)
+            now |= {} if own is None else {word: own}
+
+
 def best(found: Any, frame: pd.DataFrame) -> int | None:
     """The number of the best trial on fresh seeds; until those have run, of the lowest score, as drawn."""
     from core.search.trials import FINISHED
@@ -175,13 +186,17 @@ def use(found: Any, frame: pd.DataFrame | None, wider: Callable[[Space], None] |
         frame: Its table.
         wider: Goes on in another space; None where that cannot be.
     """
+    from core.search import ending
     from pages import _trials
 
     top = best(found, frame) if found is not None and frame is not None else None
     with st.popover("Use it", icon=":material/output:", disabled=top is None, width="stretch"):
         if top is not None:
-            _trials.apply(found, top, "best")
-            _trials.downloads(found, top)
+            judged = ending.judged(found.plan, frame, found.checks, top)
+            with st.container(width=MENU):
+                _trials.apply(found, top, judged, "best")
+                caption(judged.words)
+                _trials.downloads(found, top)
     space = beyond(found) if wider else None
     st.button(
         "Search wider",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -12,7 +13,8 @@ from core import export, jobs
 from core.compare import Rivals
 from core.config import Config
 from core.labels import label, spoken
-from core.search import drawn
+from core.optimizers import OPTIMIZERS, Optimizer
+from core.search import drawn, ending
 from core.search import trials as kept
 from core.search.file import to_bytes
 from core.search.space import numbers
@@ -131,26 +133,37 @@ def _one(found: Any, frame: pd.DataFrame, known: list[int], now: int, mine: bool
             args=(found, now),
             help="Copies its values into the form.",
         )
-        apply(found, now)
+        told = ending.judged(found.plan, frame, found.checks, now)
+        apply(found, now, told)
+    st.caption(say.plain(told.words))
 
 
-def apply(found: Any, number: int, key: str = "one") -> None:
-    """Opens a setting on Train or on Compare."""
+def apply(found: Any, number: int, judged: ending.Judged, key: str = "one") -> None:
+    """Opens a setting on Train or on Compare, with the seeds by which it is judged."""
+    config = found.config(number)
     if st.button("Train it", icon=":material/play_arrow:", key=f"{key}_to_train"):
-        _take(found.config(number), {"run": "true"}, "job")
+        _take(replace(config, seed=judged.typical), {"run": "true"}, "job")
         st.switch_page("pages/train.py")
     if st.button("Compare it", icon=":material/compare_arrows:", key=f"{key}_to_compare"):
-        config, before = found.config(number), found.plan.config
-        same = before.optimizer == config.optimizer
-        rivals = (type(before.optimizer)() if same else before.optimizer, config.optimizer)
-        _take(config, {"rivals": Rivals().text(rivals), "mode": "own", "run": "true"}, "race")
+        rivals = Rivals().text((_other(found.plan.config.optimizer, config.optimizer), config.optimizer))
+        more = {"rivals": rivals, "seeds": str(len(judged.seeds)), "mode": "own", "run": "true"}
+        _take(replace(config, seed=judged.seeds[0]), more, "race")
         st.switch_page("pages/compare.py")
+
+
+def _other(page: Optimizer, chosen: Optimizer) -> Optimizer:
+    """What a chosen rule is compared with: what the page had, or its defaults, or another rule's."""
+    usual = (kind() for kind in (type(page), *OPTIMIZERS.values()))
+    return next(rule for rule in (page, *usual) if rule != chosen)
 
 
 def _take(config: Config, more: dict[str, str], shown: str) -> None:
     """Makes the words say a config; those of the pages stay, but for the job that another page shows."""
-    words = {word: text for word, text in controls.words().items() if word in controls.OWN and word != shown}
-    st.session_state["words"] = words | config.to_query() | more
+    before = controls.words()
+    words = {word: text for word, text in before.items() if word in controls.OWN and word != shown}
+    new = words | config.to_query() | more
+    st.session_state["lent"] = {word: (new.get(word), before.get(word)) for word in _study.LENT}
+    st.session_state["words"] = new
 
 
 def _pick(number: int) -> None:

@@ -396,6 +396,7 @@ def _other() -> bool:
 def draw() -> None:
     """The page."""
     controls.read_link(PAGE, _words(OPENING.name), _words)
+    study.come_back()
     config = controls.config()
     if controls.words().pop("run", "false") == "true":
         begin()

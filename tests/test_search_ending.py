@@ -7,18 +7,20 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import gmean, spearmanr
 
 from core.config import Config
 from core.search import Plan, Space, belief, drawn
 from core.search import trials as kept
 from core.search.ending import (
     Check,
+    Judged,
     best_trials,
     chosen,
     edges,
     expected_best,
     helped,
+    judged,
     ties,
     verdict,
     why,
@@ -243,7 +245,7 @@ def test_the_verdict_names_the_setting_its_loss_on_fresh_seeds_and_ties(found: S
         f"Take trial {found.checks[0].number}: "
         f"learning rate {row['learning_rate']:.4g}, batch size {row['batch_size']:.4g}"
     )
-    fresh = digits(found.checks[0].loss(exact=False).mean)
+    fresh = digits(found.checks[0].loss.mean)
     assert f"momentum {row['momentum']:.4g}. Loss {fresh} on 8 fresh seeds, 95 % interval " in said
     one, two = check(found.checks[0].number, 0.1, 0.2), check(3, 0.1, 0.2)
     alike = "Trial 3 is tied with it: within one standard error of the paired difference."
@@ -512,20 +514,30 @@ def test_the_loss_on_fresh_seeds_and_the_one_that_the_search_saw_are_both_geomet
     assert mean < 0.8 * losses[:99].mean()
 
 
-def test_both_are_arithmetic_means_where_the_plain_loss_was_searched(found: Search) -> None:
+def test_both_are_the_means_of_the_compare_page_also_where_the_plain_loss_was_searched(found: Search) -> None:
     frame, exact = found.table(), replace(PLAN, exact=True)
     frame.at[11, "losses"] = np.array([25.0])
     one = Check(int(frame.loc[11, "number"]), np.zeros(8), np.linspace(20.0, 30.0, 8))
     mean, low, high, seen = figures(verdict(exact, frame, (one,)))
-    assert (mean, seen) == (25, 25)
+    assert (mean, seen) == (float(f"{gmean(np.linspace(20.0, 30.0, 8)):.3g}"), 25)
     assert 20 < low < mean < high < 30
 
 
-def test_a_loss_of_zero_counts_as_in_the_score_and_one_seed_has_no_interval() -> None:
-    zero = Check(0, np.array([-12.0, 0.0]), np.array([0.0, 1.0]))
-    assert zero.loss(exact=False).mean == pytest.approx(1e-6)
-    assert zero.loss(exact=True).mean == 0.5
-    alone = Check(0, np.array([0.0, 2.0]), np.array([1.0, np.nan])).loss(exact=False)
+def test_what_train_and_compare_open_is_said_also_of_trials_without_a_loss(found: Search) -> None:
+    def told(*losses: float, plan: Plan = PLAN) -> Judged:
+        frame = found.table().assign(losses=[np.array(losses)] * 12)
+        return judged(plan, frame, None, 5)
+
+    seeds = "Train opens seed 0, Compare the 3 seeds of the search"
+    assert told(*[np.nan] * 3).words == f"{seeds}, all of which diverged."
+    assert told().words == f"{seeds}, whose losses are not known yet."
+    assert (told(4.0, np.nan, 1.5).seeds, told(4.0, np.nan, 1.5).typical) == (range(3), 2)
+    alone = told(0.25, plan=replace(PLAN, seeds=1))
+    assert alone.words == "Train and Compare open seed 0 of the search, whose loss is 0.25."
+
+
+def test_one_seed_that_held_has_no_interval() -> None:
+    alone = Check(0, np.array([0.0, 2.0]), np.array([1.0, np.nan])).loss
     assert (alone.mean, alone.n) == (1, 1)
     assert np.isnan([alone.low, alone.high]).all()
 

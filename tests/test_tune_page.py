@@ -6,6 +6,7 @@ import io
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,19 @@ import numpy as np
 import optuna
 import pandas as pd
 import pytest
+from scipy.stats import gmean
 from streamlit.testing.v1 import AppTest
 
 from core import worker
 from core.config import Config
+from core.engine import Training
 from core.search import Plan
 from core.search import trials as kept
 from core.search.file import to_bytes
 from core.search.study import Search
 from core.searches import SEARCHES
 from core.store import default_url
+from core.verdict import digits
 from pages import _live, _open, _study
 from pages._open import _names as opening_names
 from tests import seen
@@ -63,6 +67,10 @@ def table(at: AppTest, place: int = 0) -> pd.DataFrame:
 
 def said(at: AppTest) -> str:
     return " ".join(read(str(m.value)) for m in [*at.markdown, *at.caption, *at.error])
+
+
+def captions(at: AppTest) -> str:
+    return " ".join(read(str(m.value)) for m in at.caption)
 
 
 def job(at: AppTest, word: str = "tune") -> Any:
@@ -571,6 +579,84 @@ def test_one_click_takes_the_best_to_train_or_compare(button: str, title: str) -
     assert int(words.get("batch_size", 32)) == config.batch_size
 
 
+def last_losses(training: Training) -> list[float]:
+    """The last validation loss of each run of a training that has ended."""
+    places = [training.place(run) for run in range(len(training.configs))]
+    return [float(stack.history.scores[seat, -1, 1]) for stack, seat in places]
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_train_opens_the_seed_nearest_to_the_mean_that_was_told_with_exactly_its_loss(checked: bool) -> None:
+    """Also of a trial that was not tried on fresh seeds, whose mean is that of the search's."""
+    at = finished(view="trials")
+    found = job(at).training
+    fresh = {check.number: check.losses for check in found.checks}
+    number = found.checks[0].number if checked else next(n for n in range(6) if n not in fresh)
+    losses = fresh[number] if checked else found.table()["losses"][number]
+    nearest = int(np.abs(losses - gmean(losses)).argmin())
+    seed = (found.plan.fresh_seeds if checked else range(2))[nearest]
+    choose(at, number)
+    name = "best_to_train" if checked else "one_to_train"
+    kind = f"{len(losses)} {'fresh seeds' if checked else 'seeds of the search'}"
+    told = f"Train opens seed {seed}, whose loss {digits(losses[nearest])} is nearest to the mean "
+    told += (
+        f"{digits(gmean(losses))}: the {kind} range from {digits(losses.min())} to {digits(losses.max())}."
+    )
+    assert told in captions(at)
+    widget(at, name).click().run()
+    settled(at, lambda: job(at, "job").over)
+    assert job(at, "job").configs == (replace(found.config(number), seed=seed),)
+    assert last_losses(job(at, "job").training) == [losses[nearest]]
+
+
+def test_compare_opens_the_seeds_that_were_judged_and_states_the_same_mean() -> None:
+    at = finished()
+    found = job(at).training
+    check = found.checks[0]
+    widget(at, "best_to_compare").click().run()
+    at.switch_page("pages/compare.py").run()
+    settled(at, lambda: progress(at).startswith("Finished"))
+    race = job(at, "race").training
+    assert [config.seed for config in race.configs[8:16]] == list(found.plan.fresh_seeds)
+    assert last_losses(race)[8:16] == check.losses.tolist()
+    (shown,) = at.dataframe
+    stated = shown.value.iloc[1]["Final validation loss"]
+    at.switch_page("pages/tune.py").run()
+    ends = " to ".join(digits(v) for v in check.loss[1:3])
+    assert f"Loss {digits(check.loss.mean)} on 8 fresh seeds, 95 % interval {ends};" in said(at)
+    assert stated.startswith(digits(check.loss.mean))
+    assert all(digits(v) in stated for v in check.loss[1:3])
+
+
+@pytest.mark.parametrize("name", ["best_to_train", "best_to_compare"])
+def test_who_comes_back_from_another_page_finds_the_search_with_its_own_seeds(name: str) -> None:
+    at = finished(seed="3")
+    page = f"pages/{name.removeprefix('best_to_')}.py"
+    widget(at, name).click().run()
+    at.switch_page(page).run()
+    assert int(at.session_state["words"]["seed"]) in job(at).training.plan.fresh_seeds
+    at.switch_page("pages/tune.py").run()
+    assert _study.CHANGED not in said(at)
+    assert {word: at.session_state["words"][word] for word in ("seed", "seeds")} == {
+        "seed": "3",
+        "seeds": "2",
+    }
+    widget(at, name).click().run()
+    at.switch_page(page).run()
+    widget(at, "w_seed").set_value("7").run()
+    at.switch_page("pages/tune.py").run()
+    assert _study.CHANGED in said(at), "a seed that was typed there is meant"
+
+
+def test_before_the_check_has_ended_the_links_are_of_the_seeds_of_the_search() -> None:
+    at = opened(epochs="3", trials="8", seeds="2", run="1", speed="slow")
+    settled(at, lambda: job(at).training is not None and job(at).training.ended >= 4)
+    widget(at, "pause").click().run()
+    assert job(at).training.checks is None
+    assert ": the 2 seeds of the search range from " in captions(at)
+    assert "Compare opens all 2." in captions(at)
+
+
 def test_a_search_survives_another_page_and_a_new_session_with_its_link() -> None:
     at = finished()
     link = {k: v if isinstance(v, str) else v[0] for k, v in at.query_params.items()}
@@ -989,7 +1075,7 @@ def test_a_trial_has_one_number_on_the_page_in_the_table_and_in_optuna(tmp_path:
     study = optuna.load_study(study_name=None, storage=f"sqlite:///{path}")
     rates = {t.number: t.params["learning_rate"] for t in study.trials}
     shown = at.dataframe[0].value.set_index("Trial")
-    assert [float(v) for v in shown["Learning rate (η)"].sort_index()] == pytest.approx(list(rates.values()))
+    assert [float(v) for v in shown["Learning rate"].sort_index()] == pytest.approx(list(rates.values()))
     told = pd.read_csv(io.StringIO(kept.to_csv(found.table())), comment="#").set_index("number")
     assert told["learning_rate"].to_dict() == pytest.approx(rates)
     drawn = table(at).dropna(subset=["words"]).set_index("trial")["words"]

@@ -16,6 +16,7 @@ from core.search.objective import Outcome
 from core.search.plan import SAMPLERS, Plan
 from core.search.space import USUAL, Range, Space, numbers
 from core.search.trials import FINISHED
+from core.seeds import seeds_from
 from core.statistics import CONFIDENCE, Estimate, estimate, holm, jackknife, p_value
 from core.verdict import digits
 
@@ -49,15 +50,10 @@ class Check:
     scores: NDArray[np.float64]
     losses: NDArray[np.float64]
 
-    def loss(self, exact: bool) -> Estimate:
-        """The mean of the losses of the seeds that held, with its 95 % interval.
-
-        It is the mean that the search minimises: the arithmetic one where the search is exact, else the
-        geometric one, whose interval is made on the logarithms. A loss of 0 counts as in its score.
-        """
-        if exact:
-            return estimate(self.losses)
-        return estimate(np.maximum(self.losses, 10.0**self.scores), log=True)
+    @property
+    def loss(self) -> Estimate:
+        """The geometric mean of the losses of the seeds that held, with its 95 % interval, as on Compare."""
+        return estimate(self.losses, log=True)
 
     @property
     def diverged(self) -> int:
@@ -89,6 +85,61 @@ def chosen(results: Sequence[Outcome], numbers: Sequence[int]) -> tuple[Check, .
     """The checks of some settings, the best on fresh seeds first."""
     checks = [Check(n, r.scores, r.losses) for n, r in zip(numbers, results, strict=True)]
     return tuple(sorted(checks, key=lambda check: float(check.scores.mean())))
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """The runs by which a trial is judged, for pages that train them again.
+
+    Attributes:
+        seeds: (S,), fresh ones where the trial was tried on such, else those of the search.
+        losses: (S,), the last losses; nan where a seed diverged, empty where the trial has not ended.
+        fresh: Whether the seeds are fresh ones.
+    """
+
+    seeds: range
+    losses: NDArray[np.float64]
+    fresh: bool
+
+    @property
+    def typical(self) -> int:
+        """The seed whose loss is nearest to the geometric mean; the first where none held."""
+        apart = np.abs(self.losses - estimate(self.losses, log=True).mean)
+        return self.seeds[int(np.nanargmin(apart))] if np.isfinite(apart).any() else self.seeds[0]
+
+    @property
+    def words(self) -> str:
+        """What Train and Compare open, and how it hangs together with the mean that is told here."""
+        count, held = len(self.seeds), self.losses[np.isfinite(self.losses)]
+        plural = "s" * (count > 1)
+        seeds = f"{count} fresh seed{plural}" if self.fresh else f"{count} seed{plural} of the search"
+        if not len(held):
+            why = "all of which diverged" if len(self.losses) else "whose losses are not known yet"
+            return f"Train opens seed {self.typical}, Compare the {seeds}, {why}."
+        own = digits(self.losses[self.seeds.index(self.typical)])
+        if count == 1:
+            return f"Train and Compare open seed {self.typical} of the search, whose loss is {own}."
+        mean, low, high = (digits(v) for v in (estimate(held, log=True).mean, held.min(), held.max()))
+        return (
+            f"Train opens seed {self.typical}, whose loss {own} is nearest to the mean {mean}: the {seeds} "
+            f"range from {low} to {high}. Compare opens all {count}."
+        )
+
+
+def judged(plan: Plan, frame: pd.DataFrame, checks: Sequence[Check] | None, number: int) -> Judged:
+    """The runs by which a trial is judged as far as the search has come.
+
+    Args:
+        plan: Of the search.
+        frame: Its table.
+        checks: Its checks; None before they have ended.
+        number: Of the trial.
+    """
+    for check in checks or ():
+        if check.number == number:
+            return Judged(plan.fresh_seeds, check.losses, fresh=True)
+    losses = frame.set_index("number").loc[number, "losses"]
+    return Judged(seeds_from(plan.config.seed, plan.seeds), np.asarray(losses, dtype=float), fresh=False)
 
 
 def ties(checks: Sequence[Check]) -> list[int]:
@@ -188,8 +239,8 @@ def _fresh_and_seen(plan: Plan, first: Check, setting: pd.Series, several: bool)
 
     The smallest of several noisy means tends to lie below what it estimates: where it does, that is said.
     """
-    fresh = first.loss(plan.exact)
-    seen = Check(first.number, setting["scores"], setting["losses"]).loss(plan.exact)
+    fresh = first.loss
+    seen = Check(first.number, setting["scores"], setting["losses"]).loss
     now, then = digits(fresh.mean), digits(seen.mean)
     lucky = several and seen.mean < fresh.mean and then != now
     reason = ", lower because the best of many trials is partly luck" if lucky else ""
