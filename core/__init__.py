@@ -2,6 +2,8 @@
 
 import os
 
+__version__ = "1.0.0"
+
 # Intel's library otherwise adds in an order that depends on where a matrix lies in memory, and a run's last
 # digits on its neighbours. It is read once, before the first product, and costs nothing measurable.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")

@@ -156,7 +156,7 @@ class Config:
             word: value for word, value in changes.items() if word in CHOICES and isinstance(value, Entry)
         }
         kept = {word: part for word, part in self.parts.items() if word not in changes} | given
-        query = self._words()
+        query = self.words()
         for part in given.values():
             query |= _texts(part)
         query |= {key: _text(key, value) for key, value in changes.items()}
@@ -206,10 +206,11 @@ class Config:
         """The words of its link: only what differs from the defaults."""
         bare: dict[str, Any] = {word: _bare(part) for word, part in self.parts.items()}
         plain = Config(**bare)
-        usual = plain._words() | {w: t for w, t in Config()._words().items() if w in CHOICES}
-        return {key: text for key, text in self._words().items() if usual[key] != text}
+        usual = plain.words() | {w: t for w, t in Config().words().items() if w in CHOICES}
+        return {key: text for key, text in self.words().items() if usual[key] != text}
 
-    def _words(self) -> dict[str, str]:
+    def words(self) -> dict[str, str]:
+        """All words that a link of it could have, those at their defaults too."""
         words = {word: part.name for word, part in self.parts.items()}
         owners: list[Any] = [*self.parts.values(), self]
         for owner in owners:

@@ -196,7 +196,7 @@ def use(found: Any, frame: pd.DataFrame | None, wider: Callable[[Space], None] |
             with st.container(width=MENU):
                 _trials.apply(found, top, judged, "best")
                 caption(judged.words)
-                _trials.downloads(found, top)
+                _trials.downloads(found, top, judged.typical)
     space = beyond(found) if wider else None
     st.button(
         "Search wider",

@@ -277,15 +277,15 @@ def enqueue_once(found: Any, values: Mapping[str, float], count: int) -> None:
         enqueue(found, values)
 
 
-def downloads(found: Any, number: int) -> None:
+def downloads(found: Any, number: int, seed: int) -> None:
     """A setting as config and as code, the trials and the study itself, made when they are clicked."""
-    st.caption("To download")
-    config = found.config(number)
+    st.caption(f"To download; config and code have seed {seed}.")
+    config = replace(found.config(number), seed=seed)
     name = f"{config.dataset.name}-{config.model.name}"
     files: tuple[tuple[str, str, str, str, Callable[[], Any]], ...] = (
         ("Config", "settings", f"{name}.json", "application/json", lambda: export.settings(config)),
         ("Code", "code", export.filename(config), "text/x-python", lambda: export.script(config)),
-        ("Trials", "table", f"{name}-trials.csv", "text/csv", lambda: kept.to_csv(found.table())),
+        ("Trials", "table", f"{name}-trials.csv", "text/csv", lambda: kept.to_csv(found.table(), found.plan)),
         ("Study", "database", f"{name}.db", "application/vnd.sqlite3", lambda: to_bytes(found.study)),
     )
     for title, icon, file, kind, make in files:

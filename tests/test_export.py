@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
+import core
 from core import engine
 from core.config import BadConfig, Config
 from core.datasets import DATASETS, Dataset, from_table
@@ -385,7 +387,22 @@ def test_settings_come_back_as_they_were(name: str) -> None:
     if config.dataset.name in DATASETS and name != "both-peaks":  # which no link can say
         assert from_settings(settings(config)) == config
     words = json.loads(settings(config))
-    assert words == {"app": "momentum-lab", **config.to_query()}
+    versions = {"momentum_lab": core.__version__, "torch": version("torch"), "optuna": version("optuna")}
+    assert words == {"app": "momentum-lab", **versions, **config.words()}
+    for word in ("dataset", "model", "optimizer", "seed", "learning_rate", "batch_size", "epochs"):
+        assert word in words, "also where it is at its default"
+
+
+def test_settings_of_the_first_version_still_open() -> None:
+    assert from_settings('{"app": "momentum-lab", "epochs": "5"}') == Config(epochs=5)
+
+
+def test_settings_that_are_at_defaults_stay_what_they_are_when_a_default_changes() -> None:
+    """A file names them all: read without the defaults of now, it gives the same config."""
+    config = MOONS.but(optimizer="adamw")
+    words = json.loads(settings(config))
+    assert config.words().items() <= words.items()
+    assert len(config.words()) > len(config.to_query())
 
 
 def test_settings_of_a_users_table_name_the_table_that_is_missing() -> None:

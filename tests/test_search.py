@@ -7,8 +7,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import numpy as np
 import optuna
@@ -16,6 +18,7 @@ import pandas as pd
 import pytest
 import torch
 
+import core
 from core.compare import Measures
 from core.config import Config
 from core.engine import run
@@ -414,13 +417,29 @@ def test_stars_and_notes_stand_beside_trials_that_never_change(found: Search) ->
     pd.testing.assert_series_equal(frame["score"], before)
 
 
-def test_trials_as_csv_are_the_table_with_the_loss_of_every_seed(found: Search) -> None:
+def test_trials_as_csv_are_the_table_with_the_loss_of_every_seed_and_make_their_runs_again() -> None:
+    """Oracle: the runs of a row trained from what the row says alone."""
+    found = ended(Plan(replace(BOSTON, seed=7, epochs=2), trials=4, seeds=2))
     frame = found.table()
-    read = pd.read_csv(io.StringIO(kept.to_csv(frame)))
+    read = pd.read_csv(io.StringIO(kept.to_csv(frame, found.plan)))
     assert read["score"].tolist() == pytest.approx(frame["score"].tolist())
-    assert read[["loss_0", "loss_1", "loss_2"]].iloc[4].tolist() == pytest.approx(
-        list(frame.loc[4, "losses"])
-    )
+    config = Config.from_query(dict(parse_qsl(read["config"][3])))
+    assert (config.seed, config.learning_rate) == (7, read["learning_rate"][3])
+    runs = run([config, config.but(seed=8)])
+    last = runs[runs["epoch"] == 2]["valid_loss"].tolist()
+    assert read[["loss_seed_7", "loss_seed_8"]].iloc[3].tolist() == pytest.approx(last, rel=1e-12)
+    told = read[["dataset", "model", "optimizer", "seed", "momentum_lab", "torch", "optuna"]].astype(str)
+    here = [core.__version__, version("torch"), optuna.__version__]
+    assert told.drop_duplicates().to_numpy().tolist() == [["boston", "linear", "momentum", "7", *here]]
+
+
+def test_a_setting_that_has_no_values_yet_has_no_config_in_the_csv() -> None:
+    plan = Plan(BOSTON, trials=2, seeds=1, sampler="random")
+    study = kept.create(plan)
+    study.add_trial(optuna.create_trial(state=optuna.trial.TrialState.FAIL))
+    read = pd.read_csv(io.StringIO(kept.to_csv(kept.table(study, plan.space), plan)))
+    assert read["config"].isna().all()
+    assert read["dataset"].tolist() == ["boston"]
 
 
 def test_two_searches_at_once_come_to_what_each_comes_to_alone() -> None:

@@ -1076,7 +1076,7 @@ def test_a_trial_has_one_number_on_the_page_in_the_table_and_in_optuna(tmp_path:
     rates = {t.number: t.params["learning_rate"] for t in study.trials}
     shown = at.dataframe[0].value.set_index("Trial")
     assert [float(v) for v in shown["Learning rate"].sort_index()] == pytest.approx(list(rates.values()))
-    told = pd.read_csv(io.StringIO(kept.to_csv(found.table())), comment="#").set_index("number")
+    told = pd.read_csv(io.StringIO(kept.to_csv(found.table(), found.plan))).set_index("number")
     assert told["learning_rate"].to_dict() == pytest.approx(rates)
     drawn = table(at).dropna(subset=["words"]).set_index("trial")["words"]
     assert {n: f"learning rate {rates[n]:.4g}," in words for n, words in drawn.items()} == dict.fromkeys(

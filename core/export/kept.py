@@ -6,6 +6,7 @@ import json
 
 from core.config import BadConfig, Config
 from core.export.text import word
+from core.versions import versions
 
 APP = "momentum-lab"
 
@@ -16,15 +17,15 @@ def filename(config: Config) -> str:
 
 
 def settings(config: Config) -> str:
-    """The words of the config's link as JSON.
+    """All words of the config's link as JSON, defaults too, and the versions of what trained it.
 
     A user's table is there by the name that is made from its contents; the table itself is not.
     """
-    return json.dumps({"app": APP, **config.to_query()}, indent=2) + "\n"
+    return json.dumps({"app": APP, **versions(), **config.words()}, indent=2) + "\n"
 
 
 def from_settings(text: str) -> Config:
-    """The config that `settings` wrote.
+    """The config that `settings` wrote, in this version or an earlier one.
 
     Raises:
         BadConfig: The text is nothing that `settings` writes, or names what does not exist.
@@ -36,4 +37,4 @@ def from_settings(text: str) -> Config:
     texts = isinstance(words, dict) and all(isinstance(value, str) for value in words.values())
     if not texts or words.pop("app", "") != APP:
         raise BadConfig(f'Settings must be JSON of words with texts, one of them "app": "{APP}".')
-    return Config.from_query(words)
+    return Config.from_query({word: text for word, text in words.items() if word not in versions()})

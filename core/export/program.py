@@ -6,6 +6,7 @@ from core.config import Config
 from core.export import data, moves
 from core.export.text import call, function, when, word
 from core.models import Layer
+from core.versions import versions
 
 RULES = {
     "sgd": "SGD",
@@ -58,7 +59,7 @@ def script(config: Config) -> str:
 def _docstring(config: Config) -> str:
     picked = f"{word(config.dataset.name)}, model {config.model.name}, optimizer {config.optimizer.name}"
     return (
-        f'"""Momentum Lab: dataset {picked}, in plain PyTorch.\n\n'
+        f'"""Momentum Lab {versions()["momentum_lab"]}: dataset {picked}, in plain PyTorch.\n\n'
         "It prints the losses before training (epoch 0) and after every epoch as rows of CSV: the numbers\n"
         "of the app, up to rounding. It needs torch and numpy. The data are packed at the end of this file.\n"
         '"""'

@@ -331,7 +331,7 @@ def to_text(plan: Plan) -> str:
     if DATASETS.get(data.name) is None or type(DATASETS[data.name]) is not type(data):
         raise BadPlan(f"The table {data.title!r} is here only; other machines know {', '.join(DATASETS)}.")
     words: dict[str, Any] = {
-        "config": plan.config.to_query(),
+        "config": plan.config.words(),
         "space": Ranges().text(plan.space),
         "data": fingerprint(data),
     }

@@ -10,6 +10,7 @@ import os
 import socket
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
 
 import numpy as np
 import optuna
@@ -23,6 +24,7 @@ from core.search.objective import Outcome
 from core.search.plan import BadPlan, Plan, from_text, sequence, starts, to_text
 from core.search.sampler import Reason
 from core.search.space import Range, Space
+from core.versions import versions
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -69,6 +71,8 @@ def create(
     set_target(study, plan.budget)
     for kind, values in starts(plan) if queue else []:
         enqueue(study, plan, values, kind)
+    for key, value in {**_named(plan), "config": plan.config.words()}.items():
+        study.set_user_attr(key, value)
     study.set_user_attr(PLAN, text)  # last: who opens a study that has a plan finds all of it
     return study
 
@@ -382,13 +386,33 @@ def _matched(space: Space, values: Mapping[str, float]) -> list[tuple[Range, flo
     return [(r, values[r.word]) for r in space.ranges if r.word in values and r.holds(values[r.word])]
 
 
-def to_csv(frame: pd.DataFrame) -> str:
-    """The table as CSV: one row for each trial, the losses of its seeds in columns of their own."""
+def to_csv(frame: pd.DataFrame, plan: Plan) -> str:
+    """The table as CSV: one row for each trial, with all that is needed to make its runs again.
+
+    The last loss of each seed has a column of its own, named by the seed. Every row names the app's version,
+    torch's and Optuna's, the dataset, the model and the optimizer, and its config in the words of a link,
+    defaults too, with the first of its seeds.
+    """
     wide = frame.drop(columns=["scores", "losses"])
     most = max((len(v) for v in frame["losses"]), default=0)
-    for seed in range(most):
-        wide[f"loss_{seed}"] = [v[seed] if seed < len(v) else np.nan for v in frame["losses"]]
+    for k in range(most):
+        column = f"loss_seed_{plan.config.seed + k}"
+        wide[column] = [v[k] if k < len(v) else np.nan for v in frame["losses"]]
+    for key, value in _named(plan).items():
+        wide[key] = value
+    known = wide[list(plan.space.words)].notna().all(axis=1)
+    wide["config"] = [
+        urlencode(plan.space.config(plan.config, row).words()) if there else ""
+        for there, (_, row) in zip(known, wide.iterrows(), strict=True)
+    ]
     return str(wide.to_csv(index=False))
+
+
+def _named(plan: Plan) -> dict[str, Any]:
+    """What a study is of, for a person who reads its file."""
+    config = plan.config
+    picked = {word: config.parts[word].name for word in ("dataset", "model", "optimizer")}
+    return {**picked, "seed": config.seed, "seeds": plan.seeds, "sampler": plan.sampler, **versions()}
 
 
 def _plain(values: np.ndarray) -> list[float | None]:
