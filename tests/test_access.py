@@ -16,6 +16,7 @@ LINKS = {
 }
 GRAVE = ("critical", "serious")
 RIGHTS = "[...document.querySelectorAll('svg.marks')].map(chart => chart.getBoundingClientRect().right)"
+REACH = "Math.max(...[...document.querySelectorAll('html, [data-testid=stMain]')].map(e => e.scrollWidth))"
 GROUND = "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
 
 
@@ -41,8 +42,7 @@ def grave(page: Page) -> str:
 def fits(visitor: Visitor, width: int) -> bool:
     """Whether neither the page nor a chart reaches beyond the window."""
     rights = visitor.page.evaluate(RIGHTS)
-    rights.append(visitor.page.evaluate("document.documentElement.scrollWidth"))
-    return len(rights) > 1 and max(rights) <= width
+    return bool(rights) and max(*rights, visitor.page.evaluate(REACH)) <= width
 
 
 def is_dark(page: Page) -> bool:
