@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from core.config import Config
 from core.history import DIVERGED, FINISHED, Record
+from core.limit import SAFE
 from core.optimizers import LEARNING_RATE, Momentum, Nesterov, Optimizer
 from core.registry import Interval
 from core.schedules import Constant, MomentumConstant
 from core.sharpness import config_moments, least_squares
 from core.stability import full_batch_limit, growth_rate, learning_rate_limits
-from core.verdict import SAFE
 
 if TYPE_CHECKING:
     from core.engine import Training

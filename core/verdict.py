@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -11,59 +10,9 @@ import numpy as np
 from core.compare import metric_name
 from core.config import Config
 from core.history import DIVERGED, FINISHED, Record
-from core.optimizers import SGD, Momentum, Nesterov
-from core.sharpness import config_moments, least_squares, problem_only
-from core.stability import NotATable, full_batch_limit, learning_rate_limits
+from core.limit import EXACT, Ceiling, ceiling, without_last_batch
 
 FALLING = 0.01  # a loss that changes by less than this share in the last fifth of a run counts as level
-SAFE = 0.7  # of the limit: no measured run diverged there
-
-
-@dataclass(frozen=True)
-class Ceiling:
-    """The largest stable learning rate, known from the data alone.
-
-    Attributes:
-        learning_rate: Above it the loss grows without end.
-    """
-
-    learning_rate: float
-
-    @property
-    def safe(self) -> float:
-        """A rate at which no measured run diverged, 0.7 times the ceiling, in two digits."""
-        return float(f"{SAFE * self.learning_rate:.1e}")
-
-
-def ceiling(config: Config) -> Ceiling | None:
-    """The largest learning rate for the data, batch size and momentum of a linear least-squares config.
-
-    It is the mini-batch second-moment limit (core.stability) with the noise of all batches of an epoch, a
-    smaller last one included, so it is the limit that the Stability page draws. None where it is not known:
-    for networks and classes, whose curvature moves in training, and for rules that scale each parameter by
-    its gradients. Weight decay adds its number to every curvature, dampening shortens the steps.
-    """
-    rule = config.optimizer
-    if not isinstance(rule, (SGD, Momentum, Nesterov)) or not least_squares(config):
-        return None
-    momentum, nesterov = getattr(rule, "momentum", 0.0), isinstance(rule, Nesterov)
-    limit = _limit(problem_only(config), momentum, nesterov)
-    kept = 1 - rule.dampening if isinstance(rule, Momentum) and momentum else 1.0
-    if limit is None or kept == 0:
-        return None
-    if rule.weight_decay:
-        limit = 1 / (1 / limit + 1 / full_batch_limit(rule.weight_decay, momentum, nesterov))
-    return Ceiling(limit / kept)
-
-
-@lru_cache(maxsize=128)
-def _limit(config: Config, momentum: float, nesterov: bool) -> float | None:
-    try:
-        known = config_moments(config)
-    except NotATable:
-        return None
-    limit = float(learning_rate_limits(known, [config.batch_size], np.array([momentum]), nesterov)[0, 0])
-    return limit if np.isfinite(limit) and limit > 0 else None
 
 
 def verdict(config: Config, records: Sequence[Record], limit: Ceiling | None = None) -> str:
@@ -85,24 +34,51 @@ def verdict(config: Config, records: Sequence[Record], limit: Ceiling | None = N
 
 
 def why_lost(config: Config, limit: Ceiling | None) -> str:
-    """The cause of a divergence, as far as it is known: how far above the limit the learning rate was."""
-    rate = digits(config.optimizer.learning_rate)
+    """The cause of a divergence, as far as it was checked: how far above the limit the learning rate was."""
+    own = config.optimizer.learning_rate
+    rate = digits(own)
     if limit is None:
-        return f"Learning rate {rate} was not stable here for {config.optimizer.title}; try a tenth of it."
-    times = config.optimizer.learning_rate / limit.learning_rate
-    known = f"the largest stable rate for this data (about {digits(limit.learning_rate)})"
-    if times > 1:
-        return f"Learning rate {rate} is {_times(times)} {known}."
-    return f"Learning rate {rate} diverged although it is not above {known}."
+        return f"Learning rate {rate} was not stable here for {config.optimizer.title}."
+    what = "stable rate for this data" if limit.kind == EXACT else "rate at which all pilot runs held"
+    named = f"the largest {what} (about {digits(limit.learning_rate)})"
+    times = own / limit.learning_rate
+    if times <= 1:
+        return f"Learning rate {rate} diverged although it is not above {named}."
+    return " ".join(
+        filter(None, [f"Learning rate {rate} is {_times(times)} {named}.", _lowered(config, limit)])
+    )
+
+
+def _lowered(config: Config, limit: Ceiling) -> str:
+    """What makes an exact limit as low as it is, if without it the run would have held."""
+    if limit.kind != EXACT:
+        return ""
+    own, rest = config.optimizer.learning_rate, config.train_rows % min(config.batch_size, config.train_rows)
+    standard = None if config.scale else ceiling(config.but(scale=True))
+    if standard is not None and own < standard.learning_rate:
+        return f"With standardised columns that would be about {digits(standard.learning_rate)}."
+    if own < (equal := without_last_batch(config)) < np.inf:
+        return f"The last batch of an epoch, {rest} row{'s' * (rest > 1)}, lowers it from {digits(equal)}."
+    return ""
 
 
 def _untrained(config: Config, first: Record) -> str:
     """Why a run ended before it made an update: its first loss, whatever the learning rate."""
     loss = "is not finite" if not np.isfinite(first.train_loss) else f"is {digits(first.train_loss)}"
     why = "the initial weights are too far off"
-    if not config.scale:
+    if not config.scale and _begins(config.but(scale=True)):
         why = "the columns are not standardised, and the initial weights are too far off for them"
     return f"Ended before its first update: the loss {loss}, since {why}. The learning rate played no part."
+
+
+@lru_cache(maxsize=64)
+def _begins(config: Config) -> bool:
+    """Whether a run of a config makes its first update."""
+    from core.engine import Training
+
+    training = Training([config])
+    training.advance(1)
+    return training.records(0)[-1].status != DIVERGED
 
 
 def digits(number: float) -> str:
@@ -188,5 +164,6 @@ def _within(config: Config, limit: Ceiling | None) -> str:
     if limit is None:
         return ""
     share = config.optimizer.learning_rate / limit.learning_rate
-    known = f"The largest stable learning rate here is about {digits(limit.learning_rate)}"
+    what = "stable learning rate here" if limit.kind == EXACT else "rate at which all pilot runs held"
+    known = f"The largest {what} is about {digits(limit.learning_rate)}"
     return f"{known}; this one is above it." if share > 1 else f"{known}."

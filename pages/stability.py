@@ -106,20 +106,21 @@ def summary(config: Config) -> None:
     prediction = predicted(config, size())
     plain, heavy = (verdict.digits(float(v)) for v in maps.limits(config, pd.Series([0.0, 0.9]).to_numpy()))
     kind = KINDS[controls.value("kind", PAGE["kind"])]
-    rates = (
-        f"At batch size {min(config.batch_size, config.train_rows)} the largest stable learning rate is "
-        f"**{plain}** at momentum 0 and **{heavy}** at momentum 0.9 ({kind})."
-    )
+    at = f"**{plain}** at momentum 0 and **{heavy}** at momentum 0.9 ({kind})"
+    size_ = min(config.batch_size, config.train_rows)
     largest = verdict.digits(known.largest)
     if prediction.exact:
         condition = verdict.digits(1 / float(known.eigenvalues[-1]))
+        rates = f"At batch size {size_} the largest stable learning rate is {at}."
         why = (
             "Exact for this linear model, from the data alone: the largest curvature of the training loss is "
             f"{largest}, its condition number κ {condition}."
         )
     else:
+        rates = f"At batch size {size_} training is stable at the initial weights up to {at}."
         why = (
-            f"An estimate from the largest curvature at the initial weights, {largest}; it moves in training."
+            f"The largest curvature there, {largest}, moves in training, so this is no safe rate: “Recommend "
+            "a setting” finds one by pilot runs."
         )
     with st.container(key="verdict"):
         st.markdown(f"{rates} {why}")
@@ -148,10 +149,12 @@ def panel() -> None:
         cell = picked[0]
         go_train(float(cell["rate"]), float(cell["momentum"]))
     colour = "loss at the end of a real run" if mapped else "steps that shrink the error to a tenth"
+    bands = "stability limit, dashed lines are 0.7 and 2 times it: safe below, unsafe above"
+    if not prediction.exact:
+        bands = "stability limit at the initial weights, dashed lines are 0.7 and 2 times it"
     st.caption(
         f"**What to notice** Colour is the {colour}; brighter is better, red diverges. The white line is the "
-        "stability limit, dashed lines are 0.7 and 2 times it: safe below, unsafe above. Thin diagonals have "
-        "the same effective step. Click a cell to train it."
+        f"{bands}. Thin diagonals have the same effective step. Click a cell to train it."
     )
 
 
@@ -243,6 +246,7 @@ def recommendation() -> None:
     if shown.over:
         st.markdown(say.plain(recommend.validation_sentence(table, found)))
     st.table(_rows(table[table["checked"]]))
+    found = replace(found, learning_rate=recommend.settled(table, found)) if shown.over else found
     with st.container(horizontal=True):
         if st.button("Train it", icon=":material/play_arrow:", key="go_train"):
             go_train(found.learning_rate, found.momentum)
@@ -266,7 +270,10 @@ def _rows(table: pd.DataFrame) -> pd.DataFrame:
 def _interval(row: Any) -> str:
     if row.steps == float("inf"):
         return f"missed by {1 - row.reached:.0%}"
-    return f"{verdict.digits(row.steps)} [{verdict.digits(row.low)}, {verdict.digits(row.high)}]"
+    steps, low, high = (verdict.digits(value) for value in (row.steps, row.low, row.high))
+    if row.high == float("inf"):
+        return f"{steps}, at least {low}; missed by {1 - row.reached:.0%}"
+    return f"{steps} [{low}, {high}]"
 
 
 def batches(config: Config) -> None:

@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from core import charts, jobs, learned, verdict
+from core import limit as limits
 from core.compare import metric_name
 from core.config import Config
 from core.history import CURVE, DIVERGED, Record, curve, table
@@ -154,13 +155,13 @@ def panel() -> None:
     training = shown.training if shown else None
     records = training.records(0) if training else []
     config = _now(shown) if shown else None
-    limit = verdict.ceiling(config) if training else None
+    limit = limits.known(config) if config and training else None
     st.progress(_fraction(shown), text=_progress(shown, records))
     with st.container(key="verdict"):
         words, offer = st.columns([5, 1], vertical_alignment="top")
         words.markdown(say.plain(_said(shown, config, records, limit)))
         with offer:
-            _offer(limit)
+            _offer(config if training else None, limit)
     curves, picture = st.columns([3, 2])
     with curves:
         st.vega_lite_chart(_curve(training), charts.loss_spec(_log()), key="loss", alt=ALT, height=HEIGHT)
@@ -173,7 +174,7 @@ def panel() -> None:
 
 
 def _said(
-    shown: jobs.Job | None, config: Config | None, records: list[Record], limit: verdict.Ceiling | None
+    shown: jobs.Job | None, config: Config | None, records: list[Record], limit: limits.Ceiling | None
 ) -> str:
     """What the run shows, in words."""
     if shown is None or config is None:
@@ -211,23 +212,38 @@ def _progress(shown: jobs.Job | None, records: list[Record]) -> str:
     return f"{'Diverged' if lost else shown.state.capitalize()} · {where}"
 
 
-def _offer(limit: verdict.Ceiling | None) -> None:
-    """A button that sets the largest safe rate."""
-    text = f"Use {verdict.digits(limit.safe)}" if limit else "Safe rate"
-    help_ = (
-        "Sets the learning rate to 70 % of the largest stable rate, and starts again."
-        if limit
-        else "Known for SGD, momentum and Nesterov on linear regression, after a start."
-    )
+def _offer(config: Config | None, limit: limits.Ceiling | None) -> None:
+    """A button that sets the largest safe rate; where only pilot runs can find it, first one that does."""
+    finds = config is not None and limit is None and limits.estimated(config)
+    text = f"Use {verdict.digits(limit.safe)}" if limit else "Find safe rate" if finds else "Safe rate"
+    help_ = "Known for SGD, momentum and Nesterov, after a start."
+    if limit:
+        help_ = (
+            f"Sets the learning rate to {100 * limits.SAFE:.0f} % of the largest stable rate, {limit.how}, "
+            "and starts again."
+        )
+    elif finds:
+        help_ = "Makes short pilot runs at rising learning rates; they take a second or two."
+    if finds and limits.looked_for(config):
+        help_ = (
+            "Pilot runs found no limit: all of them held, or none did, or this problem is too large for them."
+        )
+        finds = False
     st.button(
-        text,
-        key="safe",
-        on_click=use_rate,
-        args=(limit.safe if limit else 0.0,),
-        disabled=limit is None,
+        text if finds or limit else "Safe rate",
+        key="find" if finds else "safe",
+        on_click=find_rate if finds else use_rate,
+        args=(config,) if finds else (limit.safe if limit else 0.0,),
+        disabled=not (finds or limit),
         help=help_,
         width="stretch",
     )
+
+
+def find_rate(config: Config) -> None:
+    """Looks for the largest stable rate by pilot runs; the page knows it from then on."""
+    controls.touch()
+    limits.ceiling(config)
 
 
 def use_rate(rate: float) -> None:

@@ -25,7 +25,7 @@ ORDER = [
         "seeds",
         "networks",
     ),
-    *("history", "engine", "statistics", "stability", "sharpness", "learned"),
+    *("history", "engine", "statistics", "stability", "sharpness", "limit", "learned"),
     *("compare", "tuned", "verdict", "findings"),
     *("maps", "recommend", "rangetest", "store", "search", "jobs", "worker"),
     *("presets", "comparisons", "searches", "export", "charts"),

@@ -71,7 +71,7 @@ def test_an_opened_page_shows_the_diabetes_table_and_measures_nothing() -> None:
 def test_a_recommendation_is_tried_by_runs_and_can_be_trained():
     at = opened()
     at.button(key="recommend").click().run()
-    settled(at, lambda: "of 5 runs diverged" in said(at))
+    settled(at, lambda: "of 6 runs diverged" in said(at))
     assert not at.exception
     assert any(m.value.startswith("Learning rate **") for m in at.markdown)
     at.button(key="go_train").click().run()
@@ -125,7 +125,7 @@ def test_a_run_that_ends_worse_than_untrained_is_told_from_one_that_diverged():
 def test_train_opens_with_what_was_recommended():
     at = opened()
     at.button(key="recommend").click().run()
-    settled(at, lambda: "of 5 runs diverged" in said(at))
+    settled(at, lambda: "of 6 runs diverged" in said(at))
     (found,) = [m.value for m in at.markdown if m.value.startswith("Learning rate **")]
     rate, momentum = (float(part) for part in found.split("**")[1:4:2])
     at.button(key="go_train").click().run()

@@ -12,9 +12,10 @@ from core import engine, maps, verdict
 from core.config import Config
 from core.engine.problem import problem
 from core.history import DIVERGED, FINISHED, RUNNING, Record
+from core.limit import Ceiling, ceiling
 from core.sharpness import config_moments
 from core.stability import learning_rate_limit
-from core.verdict import Ceiling, ceiling, digits
+from core.verdict import digits
 
 BOSTON = Config()
 MOONS = Config().but(dataset="moons", model="mlp", hidden=(4,), learning_rate=0.1)
@@ -171,11 +172,6 @@ def test_the_ceiling_is_the_limit_that_the_map_draws() -> None:
     for config in (BOSTON, Config().but(dataset="diabetes", batch_size=88, optimizer="nesterov")):
         drawn = float(maps.limits(config, np.array([config.momentum]))[0])
         assert ceiling(config).learning_rate == pytest.approx(drawn)
-
-
-def test_of_networks_and_classes_no_ceiling_is_claimed() -> None:
-    for config in (MOONS, Config().but(dataset="iris"), BOSTON.but(model="mlp")):
-        assert ceiling(config) is None
 
 
 def test_a_run_that_made_no_update_did_not_end_for_its_learning_rate() -> None:

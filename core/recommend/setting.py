@@ -8,18 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from core.config import Config
+from core.limit import EXACT, PILOT, SAFE, ceiling
 from core.maps import is_nesterov, limits, with_rule
 from core.recommend.expected import begin, times
 from core.sharpness import least_squares
-from core.verdict import SAFE, digits
+from core.verdict import digits
 
-EXACT, LOCAL = "exact", "local"
 SHRINK = 0.02  # of the excess loss is left at the target
 MOMENTA = (0.0, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.97, 0.98, 0.99)
 SHARES = SAFE * 2.0 ** (-np.arange(16) / 2.0)  # of the limit: the learning rates that are weighed
 PATIENCE = 10_000  # steps that are looked ahead at most
 WORTH = 0.9  # momentum is recommended when it needs fewer steps than this share of those without
-THUMB = 0.1  # of the limit: the rate that the rule of thumb takes
+THUMB = 0.25  # of the limit that pilot runs found: the rate that the rule of thumb takes
+
+
+class NoRecommendation(ValueError):
+    """A problem for which no setting can be recommended; the text says why."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class Recommendation:
         epochs: The same in passes over the training part.
         limit: The largest stable learning rate at this momentum.
         reason: Why, in two or three sentences; also whether momentum buys anything.
-        kind: "exact" for linear least squares, "local" for a rule of thumb from the first weights.
+        kind: "exact" for linear least squares, "pilot" for a rule of thumb from pilot runs (core.limit).
         target: The training loss that counts as reached, see `target`; nan where there is no theory.
         plain: The expected updates of the best setting without momentum.
     """
@@ -73,11 +77,11 @@ def recommend(config: Config) -> Recommendation:
     keeps it there, is taken. Thus large steps lose where their noise floor lies
     above the target. Momentum is recommended only when it saves a tenth of the steps.
 
-    For other models it is a rule of thumb: momentum 0.9 at a tenth of the limit that the curvature at the
-    first weights and its scatter from row to row give, since curvature grows in training. On moons, Boston
-    and digits (MLP, MLP, CNN) that lay within, or beside, the rates that ended best.
+    For other models, whose curvature moves in training, it is a rule of thumb: momentum 0.9 at a quarter of
+    the largest rate at which all pilot runs held; `core.recommend.trial` tries rates around it.
 
     Raises:
+        NoRecommendation: Pilot runs found no limit.
         NoCurvature, NotATable: See `core.sharpness.config_moments`.
     """
     return _exact(config) if least_squares(config) else _thumb(config)
@@ -144,14 +148,19 @@ def _of_limit(rate: float, limit: float) -> str:
 
 def _thumb(config: Config) -> Recommendation:
     momentum = 0.9
-    limit = float(limits(config, np.array([momentum]))[0])
-    rate = _two_digits(THUMB * limit)
+    found = ceiling(with_rule(config, 0.01, momentum))
+    if found is None:
+        raise NoRecommendation(
+            "No setting can be recommended here: pilot runs found no stability limit. Search the learning "
+            "rate on Tune."
+        )
+    rate = _two_digits(THUMB * found.learning_rate)
     reason = (
-        f"A rule of thumb: momentum 0.9 at {_of_limit(rate, limit)} at the initial weights. "
-        "The curvature of this model changes during training, so check it."
+        f"A rule of thumb: momentum 0.9 at {_percent(THUMB)} of the largest rate at which all pilot runs "
+        f"held ({digits(found.learning_rate)}), since the curvature of this model moves in training."
     )
     unknown = float("nan")
-    return Recommendation(rate, momentum, unknown, unknown, limit, reason, kind=LOCAL)
+    return Recommendation(rate, momentum, unknown, unknown, found.learning_rate, reason, kind=PILOT)
 
 
 def _two_digits(value: float) -> float:
