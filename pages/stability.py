@@ -11,6 +11,7 @@ import streamlit as st
 from core import charts, jobs, maps, rangetest, recommend, verdict
 from core.compare import Rivals
 from core.config import Config
+from core.limit import ceiling
 from core.optimizers import LEARNING_RATE, SGD, Momentum, Nesterov
 from core.registry import Choice, Flag, Word
 from core.sharpness import config_moments
@@ -181,11 +182,11 @@ def go_train(rate: float, momentum: float) -> None:
 
 
 def go_compare(found: recommend.Recommendation) -> None:
-    """Opens the Compare page with the recommended setting against plain SGD at its own limit."""
+    """Opens the Compare page with the recommended setting against plain SGD at its own safe rate."""
     kind = Nesterov if controls.value("kind", PAGE["kind"]) == "nesterov" else Momentum
-    plain = float(maps.limits(problem_config(), pd.Series([0.0]).to_numpy())[0])
+    limit = ceiling(maps.with_rule(problem_config(), found.learning_rate, 0.0))
     best = kind(learning_rate=found.learning_rate, momentum=found.momentum)
-    rivals = (SGD(learning_rate=float(f"{0.7 * plain:.2g}")), best)
+    rivals = (SGD(learning_rate=limit.safe if limit else found.learning_rate), best)
     words = controls.words()
     words |= {"rivals": Rivals().text(rivals), "mode": "own", "seeds": "5", "run": "true"}
     words.pop("race", None)

@@ -235,6 +235,21 @@ def test_a_lost_run_says_why_and_the_safe_rate_repairs_it() -> None:
     assert float(widget(at, BAR).value) == float(link_of(at)["learning_rate"]) < 0.2
 
 
+def test_of_a_network_pilot_runs_find_the_safe_rate_and_the_cause() -> None:
+    at = ended(
+        opened(dataset="boston", model="mlp", hidden="7", learning_rate="5", seed="3", speed="fast", run="1")
+    )
+    assert "Diverged" in said(at)
+    assert "pilot runs" not in said(at)
+    at.button(key="find").click().run()
+    limit = verdict.ceiling(job_of(at).configs[0])
+    assert "times the largest rate at which all pilot runs held" in said(at)
+    at.button(key="safe").click().run()
+    at = ended(at)
+    assert "Diverged" not in said(at)
+    assert float(link_of(at)["learning_rate"]) == limit.safe
+
+
 LINKS = [
     {"dataset": "moons", "noise": "0.25", "model": "mlp", "hidden": "8,4", "activation": "relu"},
     {"dataset": "ravine", "inputs": "7", "condition": "30", "noise": "0.5", "scale": "false"},
