@@ -1,6 +1,7 @@
 """A study as a file: what is saved opens again and goes on as it would have; nothing bad comes in with it."""
 
 import gc
+import gzip
 import json
 import sqlite3
 import tempfile
@@ -17,6 +18,7 @@ from optuna.distributions import FloatDistribution
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState, create_trial
 
+import core
 from core.config import Config
 from core.search import BadPlan, Plan, Range, Space
 from core.search import trials as kept
@@ -25,11 +27,14 @@ from core.search.ending import verdict
 from core.search.file import MOST, ROWS, from_bytes, to_bytes
 from core.search.plan import starts
 from core.search.sampler import ask
+from core.search.shared import listed, work
 from core.search.study import Search
+from core.search.watched import watched
 
 BOSTON = Config.from_query({"dataset": "boston", "epochs": "2"})
 RATE = Space(learning_rate=(1e-3, 0.1), batch_size=(50, 100))
 WILD = Space(learning_rate=(100.0, 1000.0))
+EARLIER = gzip.decompress((Path(__file__).parent / "earlier.db.gz").read_bytes())
 RATES = "param_name = 'learning_rate'"
 
 Change = Callable[[sqlite3.Connection], Any]
@@ -236,15 +241,56 @@ def test_running_trials_are_queued_in_the_file_with_their_settings_and_numbers(t
     assert len(from_bytes(path.read_bytes()).table()) == 6
 
 
-def test_the_study_itself_can_be_taken_along_and_opened_by_optuna(whole: Search, tmp_path: Path) -> None:
+def test_the_study_itself_can_be_read_with_optuna_alone(tmp_path: Path) -> None:
+    """As its dashboard and charts read it: losses, settings, curves, what is infeasible, what was found."""
+    space = Space(learning_rate=(1e-3, 3.0), batch_size=(20, 100), momentum=(0, 0.99))
+    found = ended(Search(Plan(BOSTON.but(seed=3), space, trials=8, seeds=2)))
     path = tmp_path / "study.db"
-    path.write_bytes(to_bytes(whole.study))
-    opened = optuna.load_study(study_name=None, storage=f"sqlite:///{path}")
-    assert [t.value for t in opened.trials] == whole.table()["score"].tolist()
-    assert kept.plan_of(opened) == kept.plan_of(whole.study)
-    connection = sqlite3.connect(path)
-    assert connection.execute("select count(*) from trials").fetchone() == (6,)
-    connection.close()
+    path.write_bytes(to_bytes(found.study))
+    opened, frame = optuna.load_study(study_name=None, storage=f"sqlite:///{path}"), found.table()
+    assert set(frame["state"]) == {"finished", "diverged"}, "this search has both"
+    assert opened.metric_names == ["validation loss"]
+    table = opened.trials_dataframe().set_index("number")
+    held = frame[frame["state"] == "finished"]
+    shown = table.loc[held.index, "value_validation loss"]
+    assert shown.tolist() == pytest.approx(held["loss"].clip(upper=shown.max()).tolist())
+    for word in space.words:
+        assert table[f"params_{word}"].tolist() == frame[word].tolist()
+    assert table["params_batch_size"].dtype == int
+    assert (table["state"] == "COMPLETE").all()
+    assert [t.constraints["0"] for t in opened.trials] == frame["diverged"].tolist()
+    assert opened.best_trial.number == held["score"].idxmin()
+    assert opened.best_value == shown.min()
+    for trial in opened.trials:
+        epochs, losses = found.curves()[trial.number]
+        assert trial.intermediate_values == dict(zip(epochs, losses, strict=True))
+    best = opened.best_trial
+    assert set(best.intermediate_values) == {0, 1, 2}
+    assert best.intermediate_values[2] == pytest.approx(best.value)
+    told = opened.user_attrs
+    assert (told["dataset"], told["model"], told["optimizer"], told["seed"]) == (
+        *("boston", "linear", "momentum"),
+        3,
+    )
+    assert Config.from_query(told["config"]) == found.plan.config
+    assert told["momentum_lab"] == core.__version__
+    assert told["verdict"] == verdict(found.plan, frame, found.checks)
+    first = found.checks[0]
+    assert told["fresh_seeds"] == list(found.plan.fresh_seeds)
+    assert told["fresh_loss"][str(first.number)] == first.loss.mean
+    assert told["fresh_losses"][str(first.number)] == first.losses.tolist()
+    kinds = ("worker:", "stop", "target", "marks")
+    assert not [key for key in told if key.startswith(kinds)]
+    assert kept.plan_of(opened) == found.plan
+
+
+def test_a_search_that_is_made_longer_takes_its_verdict_back_until_it_has_ended() -> None:
+    found = ended(Search(Plan(BOSTON, RATE, trials=4, seeds=1)))
+    assert found.study.user_attrs["verdict"].startswith("Take trial")
+    found.extend(1)
+    assert (found.study.user_attrs["verdict"], found.study.user_attrs["fresh_loss"]) == ("", {})
+    ended(found)
+    assert found.study.user_attrs["verdict"].startswith("Take trial")
 
 
 def test_diverged_trials_open_as_diverged() -> None:
@@ -308,16 +354,17 @@ def test_nothing_else_than_what_is_known_of_trials_and_studies_comes_in(saved: b
         file.execute("INSERT INTO trial_user_attributes VALUES (900, 1, 'other', '1')")
         file.execute("INSERT INTO trial_system_attributes VALUES (901, 1, 'other', '1')")
         file.execute("INSERT INTO study_user_attributes VALUES (902, 1, 'stop', 'true')")
-        file.execute("INSERT INTO trial_intermediate_values VALUES (903, 1, 0, 1.0, 'FINITE')")
+        file.execute("INSERT INTO study_system_attributes VALUES (903, 1, 'worker:me', 'true')")
 
     opened = from_bytes(changed(saved, tmp_path, more))
     same(opened, from_bytes(saved))
     first = opened.study.trials[0]
-    known = {"scores", "losses", "diverged", "epochs", "curve", "seconds", "machine", "kind"}
-    assert first.user_attrs.keys() == known
-    assert first.system_attrs.keys() == {"fixed_params"}
-    assert first.intermediate_values == {}
-    assert opened.study.user_attrs.keys() == {"plan", "target", "marks"}
+    assert first.user_attrs.keys() == {"scores", "losses", "diverged", "seconds", "machine", "kind"}
+    assert first.system_attrs.keys() == {"fixed_params", "constraints"}
+    named = {"dataset", "model", "optimizer", "seed", "seeds", "sampler", "momentum_lab", "torch", "optuna"}
+    assert opened.study.user_attrs.keys() == {*named, "config", "plan"}
+    entries = kept.entries(opened.study).keys() - opened.study.user_attrs.keys()
+    assert entries == {"target", "marks", "study:metric_names"}
 
 
 @pytest.mark.parametrize("name", ["", "a\nb", "x" * 65, "\u202eabc"], ids=ascii)
@@ -360,7 +407,10 @@ def test_plain_losses_may_be_large_but_not_negative(tmp_path: Path) -> None:
     large = attribute(to_bytes(found.study), tmp_path, "scores", [1e6])
     large = attribute(large, tmp_path, "reason", REASON | {"mean": 1e6})
     assert from_bytes(changed(large, tmp_path, value, 1e6)).table().loc[0, "score"] == 1e6
-    assert "its score must be" in refused(changed(large, tmp_path, value, -1.0))
+    assert "its value must be 1e+06, as its seeds' scores say, got -1.0" in refused(
+        changed(large, tmp_path, value, -1.0)
+    )
+    assert "its scores must be" in refused(attribute(large, tmp_path, "scores", [-1.0]))
 
 
 def holding() -> list[Any]:
@@ -544,8 +594,8 @@ def test_rows_that_optuna_cannot_read_are_damage(saved: bytes, tmp_path: Path, c
 
 def test_brackets_without_end_are_refused(saved: bytes, tmp_path: Path) -> None:
     deep = "[" * 100_000
-    for key in ("plan", "marks"):
-        query = "UPDATE study_user_attributes SET value_json = ? WHERE key = ?"
+    for key, kind in (("plan", "user"), ("marks", "system")):
+        query = f"UPDATE study_{kind}_attributes SET value_json = ? WHERE key = ?"
         assert "damaged" in refused(changed(saved, tmp_path, query, deep, key))
         assert refused(changed(saved, tmp_path, query, json.dumps("[" * 15_000), key))
 
@@ -590,7 +640,7 @@ REASON = {"mean": -0.5, "deviation": 0.1, "improvement": 0.01, "best": -0.6}
         ("scores", [[0.1], [0.2]], "got [0.1]"),
         ("scores", 0.1, "a list of 1 to 16 numbers, got 0.1"),
         ("scores", {"a": 1}, "a list of 1 to 16 numbers"),
-        ("scores", [30.0, 30.0], "the mean of its seeds' scores, 30, got"),
+        ("scores", [30.0, 30.0], "its value must be 1e+30, as its seeds' scores say, got"),
         ("losses", [0.1], "its losses must be a list of 2 numbers"),
         ("losses", [0.1, NAN], "got nan"),
         ("losses", [0.1, -1], "got -1"),
@@ -599,14 +649,6 @@ REASON = {"mean": -0.5, "deviation": 0.1, "improvement": 0.01, "best": -0.6}
         ("diverged", -1, "got -1"),
         ("diverged", 1.0, "got 1.0"),
         ("diverged", True, "got True"),
-        ("epochs", [0, 1, 10**400], "in [0, 10000]"),
-        ("epochs", [0, 1, 2.5], "got 2.5"),
-        ("epochs", [0, -1, 2], "got -1"),
-        ("epochs", [0] * 201, "at most 200"),
-        ("epochs", "012", "at most 200 numbers, got '012'"),
-        ("epochs", [0, 1], "its curve must be a list of 2 numbers"),
-        ("curve", [0.1, 0.2], "its curve must be a list of 3 numbers"),
-        ("curve", [0.1, 0.2, INF], "got inf"),
         ("seconds", -1, "its seconds must be"),
         ("seconds", INF, "its seconds must be"),
         ("seconds", "1", "its seconds must be"),
@@ -630,12 +672,100 @@ def test_what_is_written_beside_a_trial_must_be_of_its_kind(
     assert said in told
 
 
-@pytest.mark.parametrize("key", ["scores", "losses", "diverged", "epochs", "curve", "seconds", "machine"])
+@pytest.mark.parametrize("key", ["scores", "losses", "diverged", "seconds", "machine"])
 def test_a_trial_that_has_ended_must_have_all_that_is_written_of_it(
     saved: bytes, tmp_path: Path, key: str
 ) -> None:
     query = "DELETE FROM trial_user_attributes WHERE key = ? AND trial_id = 1"
     assert "got nothing" in refused(changed(saved, tmp_path, query, key))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("SET step = -1", "an epoch must be a whole number in [0, 10000], got -1"),
+        ("SET step = 10001", "got 10001"),
+        ("SET intermediate_value = -1", "its curve must be a number in [0, 3.4e+38], got -1"),
+        ("SET intermediate_value = NULL, intermediate_value_type = 'INF_POS'", "got inf"),
+        ("SET intermediate_value = NULL, intermediate_value_type = 'NAN'", "got nan"),
+    ],
+)
+def test_a_learning_curve_must_be_of_losses_by_epochs(
+    saved: bytes, tmp_path: Path, change: str, said: str
+) -> None:
+    query = f"UPDATE trial_intermediate_values {change} WHERE trial_id = 1 AND step = 2"
+    assert said in refused(changed(saved, tmp_path, query))
+
+
+def test_a_learning_curve_of_very_many_points_is_refused(saved: bytes, tmp_path: Path) -> None:
+    def more(file: sqlite3.Connection) -> None:
+        rows = ((1000 + k, 1, 10 + k, 1.0, "FINITE") for k in range(200))
+        file.executemany("INSERT INTO trial_intermediate_values VALUES (?, ?, ?, ?, ?)", rows)
+
+    assert "its curve must be at most 200 losses" in refused(changed(saved, tmp_path, more))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("epochs", [0, 1, 10**400], "an epoch must be a whole number"),
+        ("epochs", [0, 1, 2.5], "got 2.5"),
+        ("epochs", [0, -1, 2], "got -1"),
+        ("epochs", [[0], 1, 2], "got [0]"),
+        ("epochs", list(range(201)), "two lists of the same length"),
+        ("epochs", "012", "two lists of the same length, got ('012', ["),
+        ("epochs", [0, 1], "two lists of the same length"),
+        ("curve", [0.1, 0.2], "two lists of the same length"),
+        ("curve", [0.1, 0.2, INF], "got inf"),
+    ],
+)
+def test_a_learning_curve_of_an_earlier_version_must_be_two_lists_that_fit(
+    tmp_path: Path, key: str, value: Any, said: str
+) -> None:
+    assert said in refused(attribute(EARLIER, tmp_path, key, value))
+
+
+def test_a_file_of_the_version_before_opens_with_all_that_it_says(tmp_path: Path) -> None:
+    """It has logarithms as values, 1 - momentum, batch sizes before rounding and curves as attributes."""
+    path = tmp_path / "study.db"
+    path.write_bytes(EARLIER)
+    earlier = optuna.load_study(study_name=None, storage=f"sqlite:///{path}")
+    trials = earlier.get_trials(states=(TrialState.COMPLETE,))
+    found = from_bytes(EARLIER)
+    frame = found.table().iloc[:6]
+    assert frame["score"].tolist() == pytest.approx([t.value for t in trials], rel=1e-12)
+    assert frame["batch_size"].tolist() == [round(t.params["batch_size"]) for t in trials]
+    rests = [1 - t.params["one_minus_momentum"] for t in trials]
+    assert frame["momentum"].tolist() == pytest.approx(rests, abs=1e-4)
+    assert frame["learning_rate"].tolist() == pytest.approx(
+        [t.params["learning_rate"] for t in trials], rel=1e-3
+    )
+    for trial in trials:
+        drawn = [loss for loss in trial.user_attrs["curve"] if loss is not None]
+        assert list(found.curves()[trial.number][1]) == drawn
+    assert [t.value for t in found.study.trials[:6]] == pytest.approx([10**t.value for t in trials])
+    assert found.table().loc[2, ["star", "note"]].tolist() == [True, "earlier"]
+    assert found.table().loc[6, ["state", "batch_size", "momentum"]].tolist() == ["queued", 70, 0.5]
+    assert found.target == 6
+    same(from_bytes(to_bytes(found.study)), found)
+    found.extend(2)
+    assert ended(found).ended == 8
+
+
+def test_a_shared_study_of_the_version_before_is_shown_but_not_gone_on_with(tmp_path: Path) -> None:
+    """Optuna takes no whole batch sizes in a study that has had broken ones."""
+    path = tmp_path / "lab.db"
+    path.write_bytes(EARLIER)
+    url = f"sqlite:///{path}"
+    (name,) = listed(url)
+    found = watched(url, name)
+    assert found.table().loc[2, "star"]
+    assert found.target == found.ended == 6
+    with pytest.raises(BadPlan, match=r"an earlier version.* download it .* share it anew"):
+        work(found.study)
+    opened = from_bytes(to_bytes(found.study))
+    opened.extend(2)
+    assert ended(opened).ended == 8
 
 
 def test_what_the_model_expected_comes_along_and_nothing_beside_it(saved: bytes, tmp_path: Path) -> None:
@@ -669,9 +799,9 @@ def test_what_the_model_expected_comes_along_and_nothing_beside_it(saved: bytes,
             "must be of learning_rate, batch_size, got 'x'",
         ),
         ("DELETE FROM trial_system_attributes WHERE trial_id = 7", "is pending and must have a setting"),
-        ("UPDATE trial_values SET value = 'x' WHERE trial_id = 1", "its score must be"),
+        ("UPDATE trial_values SET value = 'x' WHERE trial_id = 1", "its value must be"),
         ("UPDATE trial_values SET value_type = 'INF_POS', value = NULL WHERE trial_id = 1", "got inf"),
-        ("DELETE FROM trial_values WHERE trial_id = 1", "its score must be one number, got nothing"),
+        ("DELETE FROM trial_values WHERE trial_id = 1", "its value must be one number, got nothing"),
         ("UPDATE trials SET state = 'PRUNED' WHERE number = 1", "got a pruned one"),
         ("UPDATE trials SET number = 3 WHERE number = 1", "must run from 0 on without a gap"),
         ("DELETE FROM trials WHERE number = 1", "must run from 0 on without a gap"),
@@ -697,9 +827,10 @@ def of_study(data: bytes, folder: Path, key: str, value: Any) -> bytes:
     """A file whose study has another value of an attribute."""
 
     def change(file: sqlite3.Connection) -> None:
-        file.execute("DELETE FROM study_user_attributes WHERE key = ?", (key,))
+        kind = "system" if key in ("target", "marks") else "user"
+        file.execute(f"DELETE FROM study_{kind}_attributes WHERE key = ?", (key,))
         row = None, 1, key, json.dumps(value)
-        file.execute("INSERT INTO study_user_attributes VALUES (?, ?, ?, ?)", row)
+        file.execute(f"INSERT INTO study_{kind}_attributes VALUES (?, ?, ?, ?)", row)
 
     return changed(data, folder, change)
 

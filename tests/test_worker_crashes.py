@@ -58,7 +58,8 @@ def check_the_books(study: optuna.Study, settings: int) -> None:
     retried = {n for t in ended for n in t.system_attrs.get("retry_history", [])}
     failed = [t for t in trials if t.state == TrialState.FAIL and "dropped" not in t.user_attrs]
     assert {t.number for t in failed} == retried
-    assert all(t.user_attrs.keys() >= {"scores", "losses", "curve", "seconds", "machine"} for t in ended)
+    assert all(t.user_attrs.keys() >= {"scores", "losses", "seconds", "machine"} for t in ended)
+    assert all(list(t.intermediate_values)[-1] == kept.plan_of(study).config.epochs for t in ended)
 
 
 def quiet(*crew: Worker) -> bool:

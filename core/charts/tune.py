@@ -81,8 +81,8 @@ def history_spec(rivals: bool = False, y_title: str = "validation loss") -> Spec
     x-axis, so one at 0 and one at the last planned trial keep it still.
 
     Columns (HISTORY_COLUMNS): `trial`: its number; `loss`, `low` and `high`: the mean over seeds and one
-    standard error to each side; `best`: the lowest so far; `kind`: 0 start, 1 asked by the model, 2 added by hand, 3
-    taken over from an earlier search; `lost`: 1 where a seed diverged; `words`: the setting, a text;
+    standard error to each side; `best`: the lowest so far; `kind`: 0 start, 1 asked by the model, 2 added by
+    hand, 3 taken over from an earlier search; `lost`: 1 where a seed diverged; `words`: the setting, a text;
     `baseline`: the loss of predicting the mean, in one row or all; `random_best` and `grid_best`: the lowest
     so far of random and grid search. Each may be NaN, and the table may be empty.
 

@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from core.config import Config
 from core.search.plan import SAMPLERS, BadPlan, Plan
@@ -86,3 +88,14 @@ def search(
 def _check_text(argument: str, given: object, good: str) -> None:
     if not (given is None or isinstance(given, str)):
         raise BadPlan(f"{argument} must be {good} or None, got {given!r}.")
+
+
+class _Search(ModuleType):
+    """This module, which is also the public function `core.search`: one name for both."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Result:
+        return search(*args, **kwargs)
+
+
+_Search.__call__.__doc__ = search.__doc__
+sys.modules[__name__].__class__ = _Search

@@ -126,6 +126,11 @@ def tried(trials: Iterable[FrozenTrial], plan: Plan) -> set[Runs]:
     return {plan.runs(values) for values in counted if len(values) == len(plan.space.ranges)}
 
 
+def as_loss(score: float, exact: bool) -> float:
+    """What is minimised, as the loss that a trial's value is: scores are logarithms unless they are exact."""
+    return score if exact else 10.0**score
+
+
 def score(trial: FrozenTrial) -> float | None:
     """What is minimised of a trial that has ended: the mean of its seeds' scores; None of any other.
 

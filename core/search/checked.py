@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import numpy as np
 import optuna
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
@@ -17,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from core.config import Config
 from core.registry import Interval
 from core.search import trials as kept
-from core.search.asking import FIXED
+from core.search.asking import FIXED, as_loss
 from core.search.plan import LAST_SEED, SEEDS, TRIALS, BadPlan, Plan, from_text, to_text
 from core.search.study import Search
 
@@ -54,16 +55,17 @@ def rebuilt(held: Held) -> Search:
         raise BadPlan("The numbers of the study's trials must run from 0 on without a gap; these do not.")
     trials = [_trial(trial, plan) for trial in held.trials]
     attrs = {
-        "target": _whole(held.attrs.get("target"), "The number of trials", 1, int(TRIALS.high)),
-        "marks": _marks(held.attrs.get("marks", {}), len(trials)),
-        "plan": to_text(plan),
+        kept.TARGET: _whole(held.attrs.get(kept.TARGET), "The number of trials", 1, int(TRIALS.high)),
+        kept.MARKS: _marks(held.attrs.get(kept.MARKS, {}), len(trials)),
     }
-    if "parent" in held.attrs:
-        attrs["parent"] = _parent(held.attrs["parent"])
     study = optuna.create_study(sampler=kept.sampler_of(plan), study_name=_name(held.name))
     study.add_trials(trials)
     for key, attr in attrs.items():
-        study.set_user_attr(key, attr)
+        kept.set_entry(study, key, attr)
+    kept.describe(study, plan)
+    study.set_user_attr(kept.PLAN, to_text(plan))
+    if "parent" in held.attrs:
+        study.set_user_attr("parent", _parent(held.attrs["parent"]))
     return Search(replace(plan, trials=kept.target(study)), study)
 
 
@@ -103,14 +105,16 @@ def _trial(held: FrozenTrial, plan: Plan) -> FrozenTrial:
         raise BadPlan(f"{name} must have {', '.join(words)}, got {', '.join(params) or 'none of them'}.")
     if state == TrialState.WAITING and not (params or fixed):
         raise BadPlan(f"{name} is pending and must have a setting, got none.")
-    score = _score(held, plan, name) if state == TrialState.COMPLETE else None
+    attrs, complete = _attrs(held, plan, name), state == TrialState.COMPLETE
     new = optuna.trial.create_trial(
         state=state,
-        value=score,
+        value=_value(held, plan, name, attrs["scores"]) if complete else None,
         params=params,
         distributions={key: words[key] for key in params},
-        user_attrs=_attrs(held, plan, name),
-        system_attrs={FIXED: fixed} if fixed else {},
+        user_attrs=attrs,
+        system_attrs=({FIXED: fixed} if fixed else {})
+        | (kept.constraint(attrs["diverged"]) if complete else {}),
+        intermediate_values=_curve(held, name) if complete else None,
     )
     if state.is_finished():
         new.datetime_complete = _time(held.datetime_complete, name)
@@ -150,12 +154,44 @@ def _within(value: Any, low: float, high: float, what: str, whole: bool = False)
     return float(min(max(value, low), high))
 
 
-def _score(held: FrozenTrial, plan: Plan, name: str) -> float:
-    """The value of a trial that has ended."""
-    values = held.values
+def _value(held: FrozenTrial, plan: Plan, name: str, scores: list[float]) -> float:
+    """The value of a trial that has ended: a loss; in files of earlier versions the score itself."""
+    values, what = held.values, f"{name}: its value"
     if values is None or len(values) != 1:
-        raise _bad(f"{name}: its score", "one number", values)
-    return _number(values[0], f"{name}: its score", *_ends(plan))
+        raise _bad(what, "one number", values)
+    mean = float(np.mean(scores))
+    loss = as_loss(mean, plan.exact)
+    if not _is_number(values[0]) or not any(
+        math.isclose(values[0], good, rel_tol=1e-9, abs_tol=1e-9) for good in (mean, loss)
+    ):
+        raise _bad(what, f"{loss:g}, as its seeds' scores say", values[0])
+    return loss
+
+
+def _curve(held: FrozenTrial, name: str) -> dict[int, float]:
+    """The learning curve of a trial: its intermediate values."""
+    given: Mapping[Any, Any] = held.intermediate_values or _earlier_curve(held, name)
+    if len(given) > POINTS:
+        raise _bad(f"{name}: its curve", f"at most {POINTS} losses", f"{len(given)} of them")
+    longest = Config.settings()["epochs"]
+    assert isinstance(longest, Interval)
+    what = f"{name}: its curve"
+    return {
+        _whole(epoch, f"{name}: an epoch", 0, int(longest.high)): _number(loss, what, 0, LARGE)
+        for epoch, loss in given.items()
+    }
+
+
+def _earlier_curve(held: FrozenTrial, name: str) -> dict[Any, Any]:
+    """The learning curve of a file of an earlier version, which has it in two lists."""
+    epochs, curve = (held.user_attrs.get(word, []) for word in ("epochs", "curve"))
+    if not isinstance(epochs, list) or not isinstance(curve, list) or len(epochs) != len(curve):
+        raise _bad(f"{name}: its curve", "two lists of the same length", (epochs, curve))
+    return {
+        _whole(epoch, f"{name}: an epoch", 0, LAST_SEED): loss
+        for epoch, loss in zip(epochs, curve, strict=True)
+        if loss is not None
+    }
 
 
 def _ends(plan: Plan) -> tuple[float, float]:
@@ -183,21 +219,11 @@ def _outcome(held: FrozenTrial, plan: Plan, name: str) -> dict[str, Any]:
     """What a trial's runs came to, as `core.search.trials.write` writes it."""
     given = held.user_attrs
     scores = _numbers(given.get("scores"), f"{name}: its scores", (1, int(SEEDS.high)), *_ends(plan))
-    mean = math.fsum(v for v in scores if v is not None) / len(scores)
-    if not math.isclose(mean, held.values[0], rel_tol=1e-9, abs_tol=1e-9):
-        raise _bad(f"{name}: its score", f"the mean of its seeds' scores, {mean:g}", held.values[0])
-    seeds, epochs = len(scores), given.get("epochs")
-    if not isinstance(epochs, list) or len(epochs) > POINTS:
-        raise _bad(f"{name}: its epochs", f"a list of at most {POINTS} numbers", epochs)
-    longest = Config.settings()["epochs"]
-    assert isinstance(longest, Interval)
-    points, last = len(epochs), int(longest.high)
+    seeds = len(scores)
     told: dict[str, Any] = {
         "scores": scores,
         "losses": _numbers(given.get("losses"), f"{name}: its losses", (seeds, seeds), 0, LARGE, gaps=True),
         "diverged": _whole(given.get("diverged"), f"{name}: its seeds that diverged", 0, seeds),
-        "epochs": [_whole(v, f"{name}: an epoch", 0, last) for v in epochs],
-        "curve": _numbers(given.get("curve"), f"{name}: its curve", (points, points), 0, LARGE, gaps=True),
         "seconds": _number(given.get("seconds"), f"{name}: its seconds", 0, 1e9),
         "machine": _text(given.get("machine"), f"{name}: its machine")[:MACHINE],
     }

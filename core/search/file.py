@@ -21,6 +21,7 @@ from optuna.storages._rdb import models
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
+from core.search import trials as kept
 from core.search.checked import MANY, ODD, Held, brief, rebuilt, settled
 from core.search.plan import BadPlan
 from core.search.study import Search
@@ -61,7 +62,11 @@ def _write(study: optuna.Study, connection: sqlite3.Connection) -> None:
     try:
         copy = optuna.create_study(storage=storage, study_name=study.study_name)
         for key, attr in study.user_attrs.items():
-            copy.set_user_attr(key, attr)
+            if not kept.is_entry(key):
+                copy.set_user_attr(key, attr)
+        for key, attr in kept.entries(study).items():
+            if key in (kept.TARGET, kept.MARKS, kept.METRICS):
+                kept.set_entry(copy, key, attr)
         copy.add_trials([settled(trial) for trial in study.get_trials()])
     finally:
         storage.remove_session()
@@ -183,7 +188,7 @@ def _read(path: Path) -> Held:
         raise BadPlan(_DAMAGED) from None
     try:
         study = optuna.load_study(study_name=None, storage=storage, sampler=RandomSampler())
-        return Held(study.study_name, study.directions, study.user_attrs, study.get_trials())
+        return Held(study.study_name, study.directions, kept.entries(study), study.get_trials())
     except _READING:
         raise BadPlan(_DAMAGED) from None
     finally:

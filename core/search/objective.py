@@ -21,7 +21,7 @@ Array = NDArray[np.float64]
 
 CEILING = 1.5  # times the loss of predicting the mean: what is worse than that is all the same
 FLOOR = 1e-12  # of the same: a loss of 0 has no logarithm
-POINTS = 60  # of a learning curve that are kept
+POINTS = 50  # of a learning curve that are kept, at the most but one
 
 
 @dataclass(frozen=True, eq=False)

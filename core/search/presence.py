@@ -1,4 +1,4 @@
-"""Who works on a study: every worker's entry among its attributes, and the table of them."""
+"""Who works on a study: every worker's entry beside it, and the table of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TROUBLE = optuna.exceptions.StorageInternalError, SQLAlchemyError
 
 
 class Presence:
-    """A worker's entry among the study's attributes, renewed with every beat by a thread.
+    """A worker's entry beside the study, renewed with every beat by a thread.
 
     Each worker has a key of its own, so that none overwrites another's.
     """
@@ -33,7 +33,7 @@ class Presence:
         self._thread = threading.Thread(target=self._beat, name="presence", daemon=True)
 
     def __enter__(self) -> Presence:
-        self._study.set_user_attr(STOP + kept.machine(), False)
+        kept.set_entry(self._study, STOP + kept.machine(), False)
         self._begin = self._storage.now()
         self.say(WAITING)
         self._thread.start()
@@ -61,7 +61,9 @@ class Presence:
         """Writes what there is to say; a database that is away for a while does not matter here."""
         with self._lock, suppress(*_TROUBLE):
             entry = {"state": self._state, "begin": self._begin, "seen": self._storage.now()}
-            self._study.set_user_attr(WORKER + kept.machine(), entry | {"python": platform.python_version()})
+            kept.set_entry(
+                self._study, WORKER + kept.machine(), entry | {"python": platform.python_version()}
+            )
 
 
 def workers(study: optuna.Study) -> pd.DataFrame:
@@ -73,7 +75,7 @@ def workers(study: optuna.Study) -> pd.DataFrame:
         than the grace period), trials (ended by it), failed, seen (seconds ago), begin (pandas time, UTC),
         python (version).
     """
-    storage, attrs = storage_of(study), study.user_attrs
+    storage, attrs = storage_of(study), kept.entries(study)
     now, grace = storage.now(), storage.grace_period
     counts: Counter[tuple[str, TrialState]] = Counter(
         (trial.user_attrs.get(MACHINE, ""), trial.state) for trial in study.get_trials(deepcopy=False)
@@ -100,9 +102,9 @@ def workers(study: optuna.Study) -> pd.DataFrame:
 
 def asked_to_stop(study: optuna.Study) -> bool:
     """Whether this process was asked to."""
-    return bool(study.user_attrs.get(STOP + kept.machine()))
+    return bool(kept.entries(study).get(STOP + kept.machine()))
 
 
 def stop_worker(study: optuna.Study, machine: str) -> None:
     """Asks one worker to stop after the trial that it is at; `core.search.trials.set_stopped` asks all."""
-    study.set_user_attr(STOP + machine, True)
+    kept.set_entry(study, STOP + machine, True)

@@ -167,8 +167,8 @@ def _opened(storage: Storage, name: str) -> optuna.Study:
 
 def _just_begun(study: optuna.Study) -> bool:
     """Whether a study of this app's has no plan yet: another process is making it."""
-    attrs = study.user_attrs
-    return "plan" not in attrs and (not attrs or "target" in attrs)
+    attrs = kept.entries(study)
+    return kept.PLAN not in attrs and (not attrs or kept.TARGET in attrs)
 
 
 def finish(plan: Plan, url: str, name: str | None = None) -> optuna.Study:
@@ -210,8 +210,14 @@ def work(
 
     Raises:
         BadStorage: The database was lost for too long.
-        BadPlan: This machine has other data than the study.
+        BadPlan: This machine has other data than the study, or an earlier version made it.
     """
+    with in_words(storage_of(study)):
+        if kept.is_earlier(study):
+            raise BadPlan(
+                f"The study {study.study_name!r} was made by an earlier version of this app: look at it on "
+                "the Tune page, download it (Use it, Study), open the file and share it anew."
+            )
     tried = objective or objective_of(kept.plan_of(study), study)
     with in_words(storage_of(study)), Presence(study) as presence:
         return _Worker(study, tried, target).run(presence, should_stop, on_trial or (lambda trial: None))

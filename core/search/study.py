@@ -18,8 +18,8 @@ from core.compare import measure
 from core.config import Config
 from core.registry import OutOfRange
 from core.search import trials as kept
-from core.search.asking import tried
-from core.search.ending import Check, best_trials, chosen
+from core.search.asking import as_loss, tried
+from core.search.ending import Check, best_trials, chosen, verdict
 from core.search.objective import Outcome, ceilings, curves, outcomes, thinned
 from core.search.plan import FRESH, TRIALS, BadPlan, Plan, starts
 from core.search.sampler import ASKING, ask, note_draw
@@ -227,6 +227,8 @@ class Search:
     def _lengthen(self, target: int) -> None:
         self.plan = replace(self.plan, trials=target)
         kept.set_target(self.study, target)
+        if self.checks is not None:
+            kept.set_result(self.study, "", {})
         self.checks = None
 
     def moved(self, plan: Plan, more: int = 1) -> Search:
@@ -319,8 +321,20 @@ class Search:
     def _conclude(self, checks: tuple[Check, ...]) -> None:
         """Keeps what the fresh seeds said, unless the search was made longer meanwhile."""
         with self._length:
-            if self.target == self._checked_at:
-                self.checks = checks
+            if self.target != self._checked_at:
+                return
+            self.checks = checks
+        kept.set_result(self.study, verdict(self.plan, self.table(), checks), self._told_fresh(checks))
+
+    def _told_fresh(self, checks: tuple[Check, ...]) -> dict[str, Any]:
+        """What the fresh seeds said, as it stands in the study."""
+        loss = {str(check.number): check.loss for check in checks}
+        return {
+            "fresh_seeds": list(self.plan.fresh_seeds),
+            "fresh_loss": {n: mean.mean for n, mean in loss.items()},
+            "fresh_interval": {n: [mean.low, mean.high] for n, mean in loss.items()},
+            "fresh_losses": {str(check.number): check.losses.tolist() for check in checks},
+        }
 
     def _tell(self, ended: Round) -> None:
         plan = self.plan
@@ -329,7 +343,7 @@ class Search:
         for trial, outcome in zip(ended.trials, results, strict=True):
             reason = reasons.get(trial.number)
             kept.write(trial, outcome, ended.seconds / len(ended.trials), reason)
-            self.study.tell(trial, kept.value(outcome))
+            self.study.tell(trial, as_loss(kept.value(outcome), plan.exact))
             self._told_here += 1
 
     def _judged(self, training: Training, settings: int, seeds: int) -> list[Outcome]:
@@ -361,7 +375,7 @@ def objective(plan: Plan, study: optuna.Study) -> Any:
         outcome = evaluate(plan, plan.space.read(params))
         reasons: Any = getattr(study.sampler, "reasons", {})
         kept.write(trial, outcome, time.perf_counter() - begin, reasons.get(trial.number))
-        return kept.value(outcome)
+        return as_loss(kept.value(outcome), plan.exact)
 
     return evaluated
 

@@ -24,6 +24,7 @@ from core.search.objective import Outcome
 from core.search.plan import BadPlan, Plan, from_text, sequence, starts, to_text
 from core.search.sampler import Reason
 from core.search.space import Range, Space
+from core.store import Storage, is_trouble
 from core.versions import versions
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ STATES = {
 }
 DROPPED = "dropped"  # marks a trial that was asked for by mistake and never trained
 PLAN = "plan"  # the attribute that all studies of this app have, and no others
-_TARGET, _STOP, _MARKS = "target", "stop", "marks"
+TARGET, MARKS, _STOP = "target", "marks", "stop"
+RESULT = "fresh_seeds", "fresh_loss", "fresh_interval", "fresh_losses"
+METRICS = "study:metric_names"  # Optuna's word, whose own function warns that it is experimental
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -71,8 +74,7 @@ def create(
     set_target(study, plan.budget)
     for kind, values in starts(plan) if queue else []:
         enqueue(study, plan, values, kind)
-    for key, value in {**_named(plan), "config": plan.config.words()}.items():
-        study.set_user_attr(key, value)
+    describe(study, plan)
     study.set_user_attr(PLAN, text)  # last: who opens a study that has a plan finds all of it
     return study
 
@@ -100,42 +102,95 @@ def sampler_of(plan: Plan) -> SpaceSampler:
     return SpaceSampler(plan)
 
 
+def describe(study: optuna.Study, plan: Plan) -> None:
+    """Writes what a study is of and what its values are, for people who open it with Optuna's own tools."""
+    for key, value in {**_named(plan), "config": plan.config.words()}.items():
+        study.set_user_attr(key, value)
+    set_entry(study, METRICS, ["validation loss" if plan.config.valid_rows else "training loss"])
+
+
+def entries(study: optuna.Study) -> dict[str, Any]:
+    """What the app itself keeps beside a study, where Optuna's dashboard does not show it.
+
+    In the studies of earlier versions it stands among the user's attributes.
+    """
+    return {**study.user_attrs, **study._storage.get_study_system_attrs(study._study_id)}
+
+
+def is_earlier(study: optuna.Study) -> bool:
+    """Whether a version of the app before 1.0 made a study: its trials have other parameters than now."""
+    return "momentum_lab" not in study.user_attrs
+
+
+def is_entry(key: str) -> bool:
+    """Whether an attribute of a study of an earlier version is what the app itself keeps."""
+    return key in (TARGET, MARKS, _STOP) or key.startswith(("worker:", "stop:"))
+
+
+def set_entry(study: optuna.Study, key: str, value: Any) -> None:
+    """Keeps something beside a study; see `entries`."""
+    study._storage.set_study_system_attr(study._study_id, key, value)
+
+
+def set_result(study: optuna.Study, verdict: str, fresh: Mapping[str, Any]) -> None:
+    """Writes the verdict and what the fresh seeds said into a study; empty while it goes on again.
+
+    Where the database of a shared study does not answer, the study lacks it, and nothing else happens.
+    """
+    try:
+        for key in RESULT:
+            study.set_user_attr(key, _finite(fresh.get(key, {})))
+        study.set_user_attr("verdict", verdict)
+    except Exception as error:
+        if not is_trouble(error):
+            raise
+
+
+def _finite(value: Any) -> Any:
+    """What JSON has words for, with null for what is no number."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
 def target(study: optuna.Study) -> int:
     """How many trials are to end."""
-    return int(study.user_attrs[_TARGET])
+    return int(entries(study)[TARGET])
 
 
 def set_target(study: optuna.Study, trials: int) -> None:
     """Sets how many trials are to end."""
-    study.set_user_attr(_TARGET, int(trials))
+    set_entry(study, TARGET, int(trials))
 
 
 def stopped(study: optuna.Study) -> bool:
     """Whether somebody asked all workers to stop."""
-    return bool(study.user_attrs.get(_STOP, False))
+    return bool(entries(study).get(_STOP, False))
 
 
 def set_stopped(study: optuna.Study, stop: bool) -> None:
     """Asks all workers to stop after the trial that they are at, or lets them go on."""
-    study.set_user_attr(_STOP, stop)
+    set_entry(study, _STOP, stop)
 
 
 def marks(study: optuna.Study) -> dict[int, dict[str, Any]]:
     """What a person wrote beside trials: {number: {"star": bool, "note": str}}."""
-    return {int(k): v for k, v in study.user_attrs.get(_MARKS, {}).items()}
+    return {int(k): v for k, v in entries(study).get(MARKS, {}).items()}
 
 
 def copy_marks(old: optuna.Study, study: optuna.Study, numbers: Mapping[int, int]) -> None:
     """Writes the stars and notes of a study beside the same trials of another, by their numbers there."""
     known = {str(numbers[n]): mark for n, mark in marks(old).items() if n in numbers}
     if known:
-        study.set_user_attr(_MARKS, known)
+        set_entry(study, MARKS, known)
 
 
 def set_mark(study: optuna.Study, number: int, star: bool, note: str) -> None:
     """Writes a star and a note beside a trial; a finished trial itself never changes."""
     known = {str(k): v for k, v in marks(study).items()}
-    study.set_user_attr(_MARKS, known | {str(number): {"star": bool(star), "note": note[:500]}})
+    set_entry(study, MARKS, known | {str(number): {"star": bool(star), "note": note[:500]}})
 
 
 def enqueue(study: optuna.Study, plan: Plan, values: Mapping[str, float], kind: str = "hand") -> None:
@@ -213,13 +268,16 @@ def _of_sequence(trial: FrozenTrial) -> bool:
 
 
 def write(trial: Trial, outcome: Outcome, seconds: float, reason: Reason | None = None) -> None:
-    """Writes what a trial's runs came to beside it; telling its value, `value(outcome)`, ends it."""
+    """Writes what a trial's runs came to beside it; telling its value, a loss, ends it.
+
+    The learning curve is its intermediate values. A trial with seeds that diverged is complete all the same,
+    since the samplers learn their ceiling from its value, but it breaks a constraint: to Optuna it is
+    infeasible and never the best.
+    """
     told = {
         "scores": [float(v) for v in outcome.scores],
         "losses": _plain(outcome.losses),
         "diverged": outcome.diverged,
-        "epochs": [int(v) for v in outcome.epochs],
-        "curve": _plain(outcome.curve),
         "seconds": round(seconds, 4),
         "machine": machine(),
     }
@@ -227,6 +285,24 @@ def write(trial: Trial, outcome: Outcome, seconds: float, reason: Reason | None 
         told["reason"] = {k: float(getattr(reason, k)) for k in ("mean", "deviation", "improvement", "best")}
     for key, value in told.items():
         trial.set_user_attr(key, value)
+    for key, value in constraint(outcome.diverged).items():
+        trial.storage.set_trial_system_attr(trial._trial_id, key, value)
+    points = zip(outcome.epochs, outcome.curve, strict=True)
+    curve = {int(epoch): float(loss) for epoch, loss in points if np.isfinite(loss)}
+    if isinstance(storage := getattr(trial.storage, "_backend", trial.storage), Storage):
+        storage.report(trial._trial_id, curve)
+        return
+    for epoch, loss in curve.items():
+        trial.report(loss, epoch)
+
+
+def constraint(diverged: int) -> dict[str, list[float]]:
+    """The system attribute by which a trial with seeds that diverged is infeasible, and any other feasible.
+
+    It is of the form that Optuna reads and its dashboard knows; `Trial.set_constraint` writes another one, of
+    which dashboard 0.21 knows nothing.
+    """
+    return {"constraints": [float(diverged)]}
 
 
 def following(study: optuna.Study, plan: Plan) -> tuple[dict[str, float], Reason] | None:
@@ -331,11 +407,14 @@ def told(frame: pd.DataFrame) -> pd.DataFrame:
 def learning_curves(study: optuna.Study) -> dict[int, tuple[Sequence[int], Sequence[float]]]:
     """The learning curve of each trial that has ended, by number: epochs and losses."""
     ended = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    return {
-        t.number: (t.user_attrs["epochs"], [np.nan if v is None else v for v in t.user_attrs["curve"]])
-        for t in ended
-        if "curve" in t.user_attrs
-    }
+    found = {t.number: t.intermediate_values or earlier_curve(t.user_attrs) for t in ended}
+    return {n: (list(curve), list(curve.values())) for n, curve in found.items()}
+
+
+def earlier_curve(attrs: Mapping[str, Any]) -> dict[int, float]:
+    """The learning curve among the attributes of a trial, where earlier versions kept it."""
+    points = zip(attrs.get("epochs", ()), attrs.get("curve", ()), strict=True)
+    return {epoch: loss for epoch, loss in points if loss is not None}
 
 
 def take_over(old: optuna.Study, study: optuna.Study, plan: Plan, old_space: Space) -> dict[int, int]:
@@ -357,6 +436,8 @@ def take_over(old: optuna.Study, study: optuna.Study, plan: Plan, old_space: Spa
                     distributions=plan.space.distributions(),
                     value=trial.value,
                     user_attrs=attrs,
+                    intermediate_values=trial.intermediate_values,
+                    system_attrs=constraint(trial.user_attrs.get("diverged", 0)),
                 )
             )
     return numbers

@@ -28,6 +28,7 @@ import torch
 from numpy.typing import NDArray
 
 from core.search import trials as kept
+from core.search.asking import as_loss
 from core.search.ending import best_trials
 from core.search.objective import Outcome
 from core.search.plan import SEEDS, Plan
@@ -129,7 +130,7 @@ def searched(plan: Plan, lookup: Lookup) -> tuple[optuna.Study, list[float]]:
         for trial in asked:
             outcome = lookup(plan.space.read(trial.params))
             kept.write(trial, outcome, 0.0, reasons.get(trial.number))
-            study.tell(trial, kept.value(outcome))
+            study.tell(trial, as_loss(kept.value(outcome), plan.exact))
     return study, spent
 
 
