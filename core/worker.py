@@ -1,4 +1,4 @@
-"""Works on a study from any machine: python -m core.worker --study=NAME.
+"""Works on a study from any machine: python -m core worker --study=NAME.
 
 The database is named by MOMENTUM_LAB_DB, or by --storage, which other users of the machine can read in the
 list of processes, with the password in it. Ends by itself when enough trials have ended, or when the page
@@ -14,7 +14,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
@@ -63,7 +63,7 @@ class Stopping:
 
 def command(study: str) -> str:
     """What to type on any machine so that it works on a study; the database comes from MOMENTUM_LAB_DB."""
-    return shlex.join(["python", "-m", "core.worker", f"--study={study}"])
+    return shlex.join(["python", "-m", "core", "worker", f"--study={study}"])
 
 
 def start(study: str) -> subprocess.Popen[bytes]:
@@ -72,7 +72,7 @@ def start(study: str) -> subprocess.Popen[bytes]:
     Raises:
         OSError: No process could be started.
     """
-    words = [sys.executable, "-m", "core.worker", f"--study={study}"]
+    words = [sys.executable, "-m", "core", "worker", f"--study={study}"]
     worker = subprocess.Popen(words, cwd=Path(__file__).parents[1], stdout=subprocess.DEVNULL)
     atexit.register(_end, worker)
     return worker
@@ -85,9 +85,8 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
             worker.wait(5)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a worker to its end; gives the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m core.worker", description="Works on a study.")
+def options(parser: argparse.ArgumentParser) -> None:
+    """What can be said on the command line."""
     parser.add_argument("--storage", help=f"the database; better in {VARIABLE}, where others cannot read it")
     parser.add_argument("--study", required=True, help="the name of the study")
     parser.add_argument(
@@ -95,8 +94,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--beat", type=int, default=15, help="seconds between two signs of life")
     parser.add_argument("--grace", type=int, default=45, help="seconds without one until a trial is given up")
-    given = parser.parse_args(arguments)
 
+
+def main(given: argparse.Namespace) -> int:
+    """Runs a worker to its end; gives the exit code."""
     from core.search.plan import BadPlan
     from core.search.shared import GiveBack
 
@@ -144,7 +145,3 @@ def line(trial: FrozenTrial, plan: Plan) -> str:
     known = [v for v in losses if np.isfinite(v)]
     loss = f"loss {np.mean(known):.4g}" if known else "diverged"
     return f"trial {trial.number}: {values} {loss}, {trial.user_attrs['seconds']:.2f} s"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

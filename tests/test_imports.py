@@ -61,7 +61,7 @@ def core_modules(names: list[str]) -> set[str]:
 
 def files(folder: str) -> list[Path]:
     found = sorted(p for p in (ROOT / folder).rglob("*.py") if "data" not in p.relative_to(ROOT).parts[1:-1])
-    return [p for p in found if p != ROOT / "core" / "__init__.py"]
+    return [p for p in found if p.name != "__main__.py" and p != ROOT / "core" / "__init__.py"]
 
 
 def page_files() -> list[Path]:
@@ -147,3 +147,36 @@ def test_every_module_named_here_can_be_imported_if_it_is_there() -> None:
     for module in ORDER:
         if (ROOT / "core" / f"{module}.py").exists() or (ROOT / "core" / module).is_dir():
             importlib.import_module(f"core.{module}")
+
+
+PUBLIC = {
+    *("Config", "DATASETS", "MODELS", "OPTIMIZERS", "Space", "from_table"),
+    *("learning_rate_limit", "run", "script", "search", "train"),
+}
+
+
+@pytest.mark.parametrize(
+    "first", ["", "import core.search, core.engine; "], ids=["first", "after its modules"]
+)
+def test_the_public_names_come_from_core_itself_and_nothing_is_loaded_until_one_is_used(first: str) -> None:
+    code = (
+        f"import sys; {first}import core; early = sorted({HEAVY} & set(sys.modules)); "
+        f"from core import {', '.join(PUBLIC)}; "
+        "c = Config.from_query({'epochs': '1'}); "
+        "print(early, len(run([c])), OPTIMIZERS[c.optimizer.name].name, "
+        "len(search(c, Space(learning_rate=(0.001, 0.01)), trials=2, seeds=1).trials), len(script(c)) > 99)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    early, *rest = done.stdout.strip().rsplit(" ", 4)
+    assert done.stderr == ""
+    assert rest == ["2", "momentum", "2", "True"]
+    assert first or early == "[]"
+
+
+def test_core_lists_its_public_names_and_names_them_where_one_is_wrong() -> None:
+    import core
+
+    assert set(core.__all__) == PUBLIC
+    assert set(dir(core)) >= PUBLIC
+    with pytest.raises(AttributeError, match="it has DATASETS"):
+        _ = core.nothing

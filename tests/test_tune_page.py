@@ -760,7 +760,7 @@ def test_a_search_is_shared_worked_on_elsewhere_and_checked_here() -> None:
     widget(at, "share_it").click().run()
     assert at.session_state["words"]["study"] == "class-7"
     settled(at, lambda: job(at).training is not None)
-    assert at.code[0].value == "python -m core.worker --study=class-7"
+    assert at.code[0].value == "python -m core worker --study=class-7"
     ended = job(at).training.ended
     assert progress(at) == f"Waiting for workers · {ended} of 18 trials"
     work(open_study(open_storage(default_url()), "class-7"))

@@ -425,7 +425,7 @@ def test_an_interrupt_lets_the_trial_end_and_the_line_says_what_came(
 
 def command(url: str, *more: str) -> tuple[int, str]:
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "core.worker", *more],
+        [sys.executable, "-W", "error", "-m", "core", "worker", *more],
         cwd=ROOT,
         env={**os.environ, "MOMENTUM_LAB_DB": url},
         capture_output=True,
@@ -449,8 +449,8 @@ def test_the_command_works_and_other_data_is_refused_with_a_sentence(storage: St
 
 def test_the_command_that_the_page_shows_names_any_study(storage: Storage, url: str) -> None:
     words = shlex.split(worker.command("-a b;'c"))
-    assert words[:3] == ["python", "-m", "core.worker"]
-    code, said = command(url, *words[3:])
+    assert words[:4] == ["python", "-m", "core", "worker"]
+    code, said = command(url, *words[4:])
     assert (code, said) == (2, """There is no study named "-a b;'c"; there is none at all.\n""")
 
 

@@ -39,9 +39,9 @@ def _run(arguments: list[str], url: str, log: str) -> None:
     os.dup2(out, 1)
     os.dup2(out, 2)
     os.environ["MOMENTUM_LAB_DB"] = url
-    from core.worker import main
+    from core.__main__ import main
 
-    sys.exit(main(arguments))
+    sys.exit(main(["worker", *arguments]))
 
 
 @contextlib.contextmanager
@@ -56,7 +56,7 @@ def _no_main() -> Iterator[None]:
 
 
 class Worker:
-    """`python -m core.worker`, in a process that has its imports already."""
+    """`python -m core worker`, in a process that has its imports already."""
 
     def __init__(self, url: str, study: str, log: Path, *more: str) -> None:
         self.log = log
