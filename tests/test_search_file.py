@@ -249,6 +249,7 @@ def test_the_study_itself_can_be_read_with_optuna_alone(tmp_path: Path) -> None:
     path.write_bytes(to_bytes(found.study))
     opened, frame = optuna.load_study(study_name=None, storage=f"sqlite:///{path}"), found.table()
     assert set(frame["state"]) == {"finished", "diverged"}, "this search has both"
+    assert opened.study_name.startswith("boston-linear-momentum-")
     assert opened.metric_names == ["validation loss"]
     table = opened.trials_dataframe().set_index("number")
     held = frame[frame["state"] == "finished"]

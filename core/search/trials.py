@@ -7,6 +7,7 @@ told; so a study can go on, be shown and be judged on any machine that reads its
 from __future__ import annotations
 
 import os
+import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -68,7 +69,9 @@ def create(
     """
     text = _plan_text(plan, needed=storage is not None)
     try:
-        study = optuna.create_study(storage=storage, study_name=name, sampler=sampler_of(plan))
+        study = optuna.create_study(
+            storage=storage, study_name=name or _made_up(plan), sampler=sampler_of(plan)
+        )
     except optuna.exceptions.DuplicatedStudyError:
         raise BadPlan(f"There is a study named {short(str(name))!r} already: choose another name.") from None
     set_target(study, plan.budget)
@@ -77,6 +80,13 @@ def create(
     describe(study, plan)
     study.set_user_attr(PLAN, text)  # last: who opens a study that has a plan finds all of it
     return study
+
+
+def _made_up(plan: Plan) -> str:
+    """A name that says what a study is of, and is no other's."""
+    config = plan.config
+    parts = config.dataset.name, config.model.name, config.optimizer.name, secrets.token_hex(3)
+    return "-".join(parts)
 
 
 def _plan_text(plan: Plan, needed: bool) -> str:
