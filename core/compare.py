@@ -148,9 +148,11 @@ class Comparison:
 def _plain(rule: Optimizer) -> SGD | None:
     """SGD that goes as far per step, for rules with momentum; None where no learning rate is that long."""
     step = rule.effective_step
-    if not (isinstance(rule, (Momentum, Nesterov)) and rule.momentum and step):
+    if not (rule.has_velocity and getattr(rule, rule.momentum_name) and step):
         return None
-    return SGD(step, rule.weight_decay) if LEARNING_RATE.low <= step <= LEARNING_RATE.high else None
+    if not LEARNING_RATE.low <= step <= LEARNING_RATE.high:
+        return None
+    return SGD(step, getattr(rule, "weight_decay", 0.0))
 
 
 def _unsearched(rule: Optimizer) -> Optimizer:
@@ -214,7 +216,7 @@ def label(rule: Optimizer) -> str:
     word = rule.momentum_name
     for key, record in rule.settings().items():
         value = getattr(rule, key)
-        told = key == word and (value or isinstance(rule, (Momentum, Nesterov)))
+        told = key == word and (value or rule.has_velocity)
         if isinstance(record, Interval) and key != "learning_rate" and (told or value != record.default):
             words.append(f"{record.symbol} {value:.3g}")
         elif isinstance(record, Flag) and value != record.default:

@@ -255,10 +255,9 @@ def _fate(summary: Summary, name: str) -> str:
 
 def _nested(found: Findings, names: list[str]) -> str:
     """Tuned momentum includes SGD, at momentum 0, so it must not lose to it."""
-    plain = [k for k, s in enumerate(found.rivals) if isinstance(s.rule, SGD)]
+    plain = [k for k, s in enumerate(found.rivals) if s.rule.linear and not s.rule.has_velocity]
     for k, summary in enumerate(found.rivals):
-        nested = isinstance(summary.rule, (Momentum, Nesterov))
-        if nested and any(found.below(p, k) for p in plain):
+        if summary.rule.has_velocity and any(found.below(p, k) for p in plain):
             return (
                 f"Tuned {names[k]} ended above tuned SGD, which it contains at momentum 0: its search had "
                 "too few trials, so this says nothing against the optimizer."

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from core.config import Config
 from core.history import DIVERGED
-from core.optimizers import SGD, Momentum, Nesterov, Optimizer
+from core.optimizers import Optimizer
 from core.sharpness import config_moments, input_moments, least_squares, problem_only
 from core.stability import NotATable, full_batch_limit, learning_rate_limits
 
@@ -123,18 +123,17 @@ def without_last_batch(config: Config) -> float:
 
 
 def _judged(config: Config) -> bool:
-    rule = config.optimizer
-    return isinstance(rule, (SGD, Momentum, Nesterov)) and max(m for _, m in _moments_of(config)) < 1.0
+    return config.optimizer.linear and max(m for _, m in _moments_of(config)) < 1.0
 
 
 def _moments_of(config: Config) -> list[tuple[float, float]]:
     """What the rate is multiplied by and the momentum, at POINTS updates of a run where they change."""
-    own = getattr(config.optimizer, "momentum", 0.0)
+    own = getattr(config.optimizer, config.optimizer.momentum_name or "momentum", 0.0)
     if config.schedule.constant and config.momentum_schedule.constant:
         return [(1.0, own)]
     at = np.unique(np.linspace(1, config.steps, min(POINTS, config.steps)).round().astype(int))
     times = [(int(step), config.steps, config.steps_per_epoch) for step in at]
-    plain = isinstance(config.optimizer, SGD)
+    plain = not config.optimizer.has_velocity
     return [
         (config.schedule.factor(*t), own if plain else config.momentum_schedule.value(own, *t)) for t in times
     ]
@@ -153,14 +152,12 @@ def _limits(config: Config, equal: bool = False) -> list[float]:
 def _plain(config: Config, momentum: float, equal: bool) -> float:
     """The limit at a constant rate and this momentum, in batches as they are or all equally large."""
     rule = config.optimizer
-    assert isinstance(rule, (SGD, Momentum, Nesterov))
-    nesterov = isinstance(rule, Nesterov)
-    limit = _data_limit(problem_only(config), momentum, nesterov, equal)
-    kept = 1 - rule.dampening if isinstance(rule, Momentum) and momentum else 1.0
+    limit = _data_limit(problem_only(config), momentum, rule.nesterov, equal)
+    kept = 1 - getattr(rule, "dampening", 0.0) if momentum else 1.0
     if limit is None or kept == 0:
         return math.inf
-    if rule.weight_decay:
-        limit = 1 / (1 / limit + 1 / full_batch_limit(rule.weight_decay, momentum, nesterov))
+    if decay := getattr(rule, "weight_decay", 0.0):
+        limit = 1 / (1 / limit + 1 / full_batch_limit(decay, momentum, rule.nesterov))
     return limit / kept
 
 
@@ -177,8 +174,8 @@ def _data_limit(config: Config, momentum: float, nesterov: bool, equal: bool) ->
 def _pilot_problem(config: Config) -> Config:
     """The config whose pilot runs are made: a constant rate, and the highest momentum that it has."""
     rule: Optimizer = replace(config.optimizer, learning_rate=0.01)
-    if not isinstance(rule, SGD):
-        rule = replace(rule, momentum=max(m for _, m in _moments_of(config)))  # type: ignore[call-arg]
+    if word := rule.momentum_name:
+        rule = replace(rule, **{word: max(m for _, m in _moments_of(config))})
     return replace(problem_only(config), optimizer=rule, seed=0)
 
 

@@ -99,7 +99,7 @@ def band(ratio: float) -> str:
 
 def is_nesterov(config: Config) -> bool:
     """Whether the maps of a config are of Nesterov's rule; of heavy ball they are for every other rule."""
-    return isinstance(config.optimizer, Nesterov)
+    return config.optimizer.nesterov
 
 
 def rule(config: Config, learning_rate: float, momentum: float) -> Optimizer:

@@ -100,9 +100,13 @@ class Optimizer(Entry):
 
     Attributes:
         momentum_name: The setting that a momentum schedule moves; empty where there is none.
+        linear: Whether an update is linear in the gradients so far, so that there is a stability limit.
+        nesterov: Whether a linear rule with momentum looks ahead.
     """
 
     momentum_name: ClassVar[str] = ""
+    linear: ClassVar[bool] = False
+    nesterov: ClassVar[bool] = False
 
     learning_rate: float = setting(LEARNING_RATE)
 
@@ -120,6 +124,11 @@ class Optimizer(Entry):
     def memory(self) -> tuple[str, ...]:
         """What each tensor of the state is; it depends on the flags, never on the numbers."""
         return ()
+
+    @property
+    def has_velocity(self) -> bool:
+        """Whether it is SGD with momentum of one kind or another, which momentum 0 makes plain SGD."""
+        return self.linear and bool(self.momentum_name)
 
     @property
     def effective_step(self) -> float | None:
@@ -241,6 +250,7 @@ class SGD(Optimizer):
 
     name = "sgd"
     title = "SGD"
+    linear = True
 
     weight_decay: float = setting(WEIGHT_DECAY)
 
@@ -273,6 +283,7 @@ class Momentum(Optimizer):
     name = "momentum"
     title = "SGD + momentum"
     momentum_name = "momentum"
+    linear = True
 
     momentum: float = setting(MOMENTUM)
     dampening: float = setting(DAMPENING)
@@ -325,6 +336,8 @@ class Nesterov(Optimizer):
     name = "nesterov"
     title = "Nesterov momentum"
     momentum_name = "momentum"
+    linear = True
+    nesterov = True
 
     momentum: float = setting(MOMENTUM)
     weight_decay: float = setting(WEIGHT_DECAY)

@@ -180,3 +180,16 @@ def test_core_lists_its_public_names_and_names_them_where_one_is_wrong() -> None
     assert set(dir(core)) >= PUBLIC
     with pytest.raises(AttributeError, match="it has DATASETS"):
         _ = core.nothing
+
+
+def test_what_kind_of_rule_it_is_is_asked_of_the_rule_itself() -> None:
+    rules = {"SGD", "Momentum", "Nesterov", "RMSprop", "Adagrad", "Adam", "AdamW"}
+    asked = {
+        (file.name, node.lineno)
+        for file in [*files("core"), *page_files()]
+        if file.name != "optimizers.py"
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "isinstance"
+        if rules & {name.id for name in ast.walk(node.args[1]) if isinstance(name, ast.Name)}
+    }
+    assert asked == set()

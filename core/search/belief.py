@@ -9,7 +9,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from core.config import Config
-from core.optimizers import SGD, Momentum, Nesterov
 from core.search.acquisition import best_value, expected_improvement
 from core.search.plan import Plan
 from core.search.process import Process, fit
@@ -138,7 +137,7 @@ def limit_line(plan: Plan, values: dict[str, float], x: str, y: str, points: int
     if "learning_rate" not in (x, y) or other not in ("batch_size", "momentum") or not _plain(config):
         return None
     along = _along(next(r for r in plan.space.ranges if r.word == other), points)
-    nesterov = isinstance(config.optimizer, Nesterov)
+    nesterov = config.optimizer.nesterov
     try:
         if other == "momentum":
             found = learning_rate_limits(config_moments(config), [config.batch_size], along, nesterov)[:, 0]
@@ -156,8 +155,8 @@ def limit_line(plan: Plan, values: dict[str, float], x: str, y: str, points: int
 def _plain(config: Config) -> bool:
     """Whether the limit counts in all that the rule does: no dampening, no weight decay, no schedule."""
     rule = config.optimizer
-    if not isinstance(rule, (SGD, Momentum, Nesterov)):
+    if not rule.linear:
         return False
     steady = config.momentum_schedule.constant or not rule.momentum_name
-    more = rule.weight_decay or getattr(rule, "dampening", 0.0)
+    more = getattr(rule, "weight_decay", 0.0) or getattr(rule, "dampening", 0.0)
     return config.schedule.constant and steady and not more

@@ -1,6 +1,6 @@
 """How safe the safe learning rates of networks are: every bundled dataset, three networks, six batch sizes.
 
-    python -m tests.bench.limits [--every N] [--processes N]
+    python -m tests.bench.limits [--every N] [--processes N] [--rows FILE]
 
 For each problem the limit is found by pilot runs (core.limit), and then at its safe rate SEEDS runs on seeds
 that the pilots have not seen make UPDATES updates. For one problem in SWEPT there are MORE seeds and rates
@@ -34,7 +34,7 @@ BATCHES = (1, 4, 16, 64, 256, 100_000)
 MOMENTA = (0.0, 0.5, 0.9)
 SEEDS, MORE, FIRST = 3, 8, 1000
 UPDATES = 1000
-SWEPT = 4
+SWEPT = 13
 FACTORS = 1.25 ** np.arange(9)  # of the safe rate: up to 6 times
 
 
@@ -54,7 +54,7 @@ class Row(NamedTuple):
 
 
 def problems() -> Iterator[Config]:
-    """All problems, in an order that spreads the slow ones."""
+    """All problems, those of a momentum and a batch size together."""
     for momentum in MOMENTA:
         for batch_size in BATCHES:
             for k, network in enumerate(NETWORKS):
@@ -144,10 +144,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--every", type=int, default=1, help="take one problem in so many")
     parser.add_argument("--processes", type=int, default=2, help="at the same time")
+    parser.add_argument("--rows", help="a CSV file for the problems, written as they are measured")
     args = parser.parse_args()
     configs = list(problems())[:: args.every]
+    configs = [configs[k * 389 % len(configs)] for k in range(len(configs))]  # spread, whenever it is ended
     with ProcessPoolExecutor(args.processes, mp_context=get_context("spawn")) as pool:
-        rows = list(pool.map(measured, configs, [k % SWEPT == 0 for k in range(len(configs))]))
+        rows = []
+        for row in pool.map(measured, configs, [k % SWEPT == 0 for k in range(len(configs))]):
+            rows.append(row)
+            if args.rows:
+                pd.DataFrame([row]).to_csv(args.rows, mode="a", header=len(rows) == 1, index=False)
     print(table(rows).T.to_string())
     odd = pd.DataFrame([row for row in rows if row.unstable or row.below > 3 or np.isnan(row.limit)])
     if len(odd):
