@@ -29,7 +29,7 @@ def visitor(browser: Browser) -> Iterator[Visitor]:
 
 
 def trial(visitor: Visitor) -> int:
-    """The number of the trial that the progress line tells."""
+    """How many trials have ended, as the progress line tells."""
     found = re.search(r"(\d+) of \d+ trials", visitor.progress())
     return int(found[1]) if found else -1
 
@@ -167,12 +167,12 @@ def test_a_double_click_does_what_one_click_does(visitor: Visitor, address: str)
     visitor.page.wait_for_timeout(1000)
     assert visitor.progress() == at
     visitor.button("more").dblclick()
-    visitor.until(lambda: "of 70," in visitor.progress())
+    visitor.until(lambda: "of 70 trials" in visitor.progress())
     visitor.button("start").dblclick()
     visitor.until(lambda: "Searching" in visitor.progress())
     visitor.button("stop").dblclick()
     visitor.until(lambda: "Stopped" in visitor.progress())
-    assert "of 70," in visitor.progress()
+    assert "of 70 trials" in visitor.progress()
     assert visitor.link()["tune"] == first
     visitor.button("start").dblclick()
     visitor.until(lambda: "Searching" in visitor.progress())

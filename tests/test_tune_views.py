@@ -551,8 +551,8 @@ def test_what_the_four_buttons_do_is_said_above_them(found: Search) -> None:
     def page(found):
         from pages import _trials
 
-        _trials.downloads(found, 2)
+        _trials.downloads(found, 2, 5003)
 
     at = again(AppTest.from_function(page, args=(found,), default_timeout=60))
     assert elements(at.main)[1:] == ["caption", *["download_button"] * 4]
-    assert captions(at) == "To download"
+    assert captions(at) == "To download; config and code have seed 5003."
