@@ -193,14 +193,13 @@ def _pilot(config: Config) -> Ceiling | None:
 
 def _piloted(config: Config) -> Ceiling | None:
     """Two looks at rising rates: a wide one, then a fine one below the first that was lost."""
-    runs = WORK / (FEWEST_UPDATES * _cost(config))  # that can be afforded
-    if runs < FINE * FEWEST_SEEDS / 2:
+    seeds = min(SEEDS, _affordable(config))
+    if seeds < FEWEST_SEEDS:
         return None
     lost = _first_lost(config, WIDE, FEWEST_SEEDS, 0.1)
     if lost in (0, len(WIDE)):
         return None
     rates = WIDE[lost] / STEP ** np.arange(2 * FINE, -1, -1.0)
-    seeds = int(min(SEEDS, max(FEWEST_SEEDS, 2 * runs / FINE)))
     below = _first_lost(config, rates[FINE:], seeds, 1.0) + FINE
     if below == FINE:  # a rare loss far below
         below = _first_lost(config, rates[: FINE + 1], seeds, 1.0)
@@ -219,7 +218,7 @@ def _first_lost(config: Config, rates: NDArray[np.float64], seeds: int, share: f
     from core.engine import Training
 
     runs = len(rates) * seeds
-    updates = round(min(UPDATES, max(FEWEST_UPDATES, share * WORK / (runs / 2 * _cost(config)))))
+    updates = round(min(UPDATES, max(FEWEST_UPDATES, share * WORK / (runs / 2 * _update_cost(config)))))
     base = replace(config, epochs=math.ceil(updates / config.steps_per_epoch))
     training = Training(
         [
@@ -245,12 +244,25 @@ def _stable(training: Training, run: int) -> bool:
     return held(last, diverged, records[0].train_loss, training.problem(run).baseline, classes)
 
 
-def _cost(config: Config) -> float:
-    """About how many floating-point operations an update of one run costs, with its part of an evaluation."""
+def _update_cost(config: Config) -> float:
+    """Of an update with its part of the evaluation of an epoch."""
+    part = 0.4 * _cost(config, config.train_rows) / config.steps_per_epoch
+    return _cost(config, config.batch_size) + part
+
+
+def _affordable(config: Config) -> int:
+    """How many seeds the second look may have: for its updates, and for the evaluation of all runs by the
+    engine whenever some are lost."""
+    updates = 2 * WORK / (FEWEST_UPDATES * FINE * _update_cost(config))
+    evaluations = (WORK / _cost(config, config.train_rows) * 12) ** 0.5 / FINE
+    return int(min(updates, evaluations))
+
+
+def _cost(config: Config, rows: int) -> float:
+    """About how many floating-point operations an update of one run on so many rows costs."""
     _, height, width = config.dataset.image_shape or (1, 1, 1)
     work = 0.0
     for k, layer in enumerate(config.layers):
         pixels = CONVOLVED * (height * width >> 2 * k) if len(layer.weight) == 4 else 1
         work += pixels * (6.0 * layer.size + 60.0 * layer.outputs)
-    rows = min(config.batch_size, config.train_rows) + 0.4 * config.train_rows / config.steps_per_epoch
-    return work * rows
+    return work * min(rows, config.train_rows)
