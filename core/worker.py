@@ -138,10 +138,7 @@ def _work(given: argparse.Namespace) -> int:
 
 def line(trial: FrozenTrial, plan: Plan) -> str:
     """A trial in one line: number, setting, loss, seconds."""
-    import numpy as np
-
     values = " ".join(f"{word}={value:.4g}" for word, value in plan.space.read(trial.params).items())
-    losses = [np.nan if v is None else v for v in trial.user_attrs["losses"]]
-    known = [v for v in losses if np.isfinite(v)]
-    loss = f"loss {np.mean(known):.4g}" if known else "diverged"
+    lost = trial.user_attrs["diverged"]
+    loss = f"diverged on {lost} of {plan.seeds} seeds" if lost else f"loss {trial.value:.4g}"
     return f"trial {trial.number}: {values} {loss}, {trial.user_attrs['seconds']:.2f} s"

@@ -419,7 +419,7 @@ def test_an_interrupt_lets_the_trial_end_and_the_line_says_what_came(
     begin, line, end = worker.log.read_text().splitlines()
     assert begin == f"{worker.machine} works on 'a' in {url}"
     assert line.startswith("trial 0: learning_rate=")
-    assert "loss 0." in line
+    assert f"loss {study.trials[0].value:.4g}, " in line
     assert end == f"1 trials here, 1 of {LONG.trials} in all"
 
 
