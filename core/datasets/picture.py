@@ -1,11 +1,9 @@
-"""Small pictures of datasets, as PNG files made with the standard library and numpy alone."""
+"""Small pictures of datasets, as PNG files."""
 
 from __future__ import annotations
 
-import struct
-import threading
-import zlib
-from collections import OrderedDict
+import io
+from functools import lru_cache
 
 import numpy as np
 
@@ -23,10 +21,7 @@ COLOURS = np.array(
 SIZE = Interval("", 64, 16, 512, integer=True, help="Side of the picture in pixels.")
 MOST_POINTS = 2000
 FINE = 2  # drawn this many times larger, then averaged
-KEPT = 128
-
-_kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
-_lock = threading.Lock()
+KEPT = 64
 
 
 def png(rgba: Array) -> bytes:
@@ -37,16 +32,11 @@ def png(rgba: Array) -> bytes:
     """
     if rgba.ndim != 3 or rgba.shape[2] != 4 or rgba.dtype != np.uint8 or rgba.size == 0:
         raise ValueError(f"rgba must be (height, width, 4) of uint8, got {rgba.shape} of {rgba.dtype}.")
-    height, width = rgba.shape[:2]
-    lines = np.zeros((height, 1 + 4 * width), dtype=np.uint8)  # each line begins with its filter, 0
-    lines[:, 1:] = rgba.reshape(height, -1)
+    from PIL import Image
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(lines.tobytes(), 9)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
+    file = io.BytesIO()
+    Image.fromarray(rgba).save(file, "PNG")
+    return file.getvalue()
 
 
 def thumbnail(dataset: Dataset, size: int = 64) -> bytes:
@@ -54,23 +44,18 @@ def thumbnail(dataset: Dataset, size: int = 64) -> bytes:
 
     Two inputs are drawn as points coloured by class or target, pictures as a few samples, other regressions
     as the target against the input most correlated with it, other classes in the first two principal
-    components. The last 128 pictures are kept.
+    components. The last KEPT pictures are kept.
 
     Raises:
         OutOfRange: `size` is no whole number in [16, 512].
     """
-    key = (repr(dataset), int(SIZE.check("size", size)))
-    with _lock:
-        if key in _kept:
-            _kept.move_to_end(key)
-            return _kept[key]
+    return _thumbnail(dataset, int(SIZE.check("size", size)))
+
+
+@lru_cache(maxsize=KEPT)
+def _thumbnail(dataset: Dataset, size: int) -> bytes:
     draw = _samples if dataset.image_shape else _scatter
-    picture = png(_averaged(draw(dataset, FINE * key[1])))
-    with _lock:
-        _kept[key] = picture
-        while len(_kept) > KEPT:
-            _kept.popitem(last=False)
-    return picture
+    return png(_averaged(draw(dataset, FINE * size)))
 
 
 def _averaged(canvas: Floats) -> Array:
