@@ -1,6 +1,6 @@
 """Comparisons: several rules on one problem, several seeds at once, and the numbers that they come to.
 
-All rivals of a seed share data, split, first weights and batches; only the rule differs (design, section 6).
+All rivals of a seed share data, split, first weights and batches; only the rule differs.
 """
 
 from __future__ import annotations

@@ -89,7 +89,7 @@ class Linear(Model):
 @MODELS.add
 @dataclass(frozen=True)
 class MLP(Model):
-    """Dense layers with a bend between them."""
+    """Dense layers with an activation between them."""
 
     name = "mlp"
     title = "Multilayer perceptron"
@@ -112,7 +112,7 @@ class MLP(Model):
 @MODELS.add
 @dataclass(frozen=True)
 class CNN(Model):
-    """Convolutions of 3 x 3, each followed by its bend and by 2 x 2 max pooling, then one dense layer."""
+    """Convolutions of 3 x 3, each followed by an activation and 2 x 2 max pooling, then a dense layer."""
 
     name = "cnn"
     title = "Convolutional network"

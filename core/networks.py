@@ -26,18 +26,18 @@ LANES = 32  # the vector kernels take so many numbers at once and leave the rest
 
 @dataclass(frozen=True)
 class Activation:
-    """A bend and the product of its slope with what flows back.
+    """An activation and its backward: the product of its slope with the upstream gradient.
 
     Attributes:
-        bend: z -> a, any shape.
-        back: (gradient at a, z, a) -> gradient at z.
-        quick: As `bend`, from `stretch` times z, which it may overwrite if `back` does not look at z.
+        forward: z -> a, any shape.
+        backward: (gradient at a, z, a) -> gradient at z.
+        in_place: As `forward`, from `stretch` times z, which it may overwrite if `backward` does not use z.
         stretch: A power of two.
     """
 
-    bend: Callable[[Tensor], Tensor]
-    back: Callable[[Tensor, Tensor, Tensor], Tensor]
-    quick: Callable[[Tensor], Tensor]
+    forward: Callable[[Tensor], Tensor]
+    backward: Callable[[Tensor, Tensor, Tensor], Tensor]
+    in_place: Callable[[Tensor], Tensor]
     stretch: int = 1
 
 
@@ -47,7 +47,7 @@ def _tanh_of_half(z: Tensor) -> Tensor:
 
 
 MINUS_ONE = torch.tensor(-1.0)
-BENDS: dict[str, Activation] = {
+FORMS: dict[str, Activation] = {
     "relu": Activation(torch.relu, lambda g, z, a: aten.threshold_backward(g, a, 0), torch.relu_),
     "leaky_relu": Activation(
         functional.leaky_relu,
@@ -113,7 +113,7 @@ class Network:
         a = x.expand(params.shape[0], -1, -1)
         for k, layer in enumerate(self.layers):
             a = torch.baddbmm(self._bias(params, k), a, self._weight(params, k).mT)
-            a = BENDS[layer.activation].bend(a) if layer.activation in BENDS else a
+            a = FORMS[layer.activation].forward(a) if layer.activation in FORMS else a
         return a
 
     def loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -140,8 +140,8 @@ class Network:
         if self.image_shape:
             return self._by_autograd(params, x, targets)
         trail = self._dense(params, x)
-        loss, flow = self._head(trail[-1], targets)
-        return loss, self._back(params, trail, flow)
+        loss, upstream = self._head(trail[-1], targets)
+        return loss, self._back(params, trail, upstream)
 
     def _weight(self, flat: Tensor, k: int) -> Tensor:
         layer = self.layers[k]  # (R, out, in), a view
@@ -159,10 +159,10 @@ class Network:
         a = x.expand(params.shape[0], -1, -1)
         trail = [a]
         for k, layer in enumerate(self.layers):
-            activation = BENDS.get(layer.activation)
+            activation = FORMS.get(layer.activation)
             stretch = activation.stretch if activation else 1
             z = _product(a, self._weight(params, k).mT, self._bias(params, k), stretch)
-            a = _each(activation.quick, z) if activation else z
+            a = _each(activation.in_place, z) if activation else z
             trail += [z, a]
         return trail[:-1]
 
@@ -177,17 +177,17 @@ class Network:
         error = outputs - targets
         return error.square().mean((1, 2)), error.mul_(2 / rows)
 
-    def _back(self, params: Tensor, trail: list[Tensor], flow: Tensor) -> Tensor:
+    def _back(self, params: Tensor, trail: list[Tensor], upstream: Tensor) -> Tensor:
         grads = torch.empty_like(params)
         for k in range(len(self.layers) - 1, -1, -1):
             a = trail[2 * k]
-            self._weight(grads, k).copy_(_product(flow.mT, a))  # into a view at once, bmm is 4 times slower
-            torch.sum(flow, 1, keepdim=True, out=self._bias(grads, k))
+            self._weight(grads, k).copy_(_product(upstream.mT, a))  # bmm into the view is 4 times slower
+            torch.sum(upstream, 1, keepdim=True, out=self._bias(grads, k))
             if k:
-                flow = _product(flow, self._weight(params, k))
+                upstream = _product(upstream, self._weight(params, k))
                 activation = self.layers[k - 1].activation
                 if activation != "identity":
-                    flow = _each(BENDS[activation].back, flow, trail[2 * k - 1], a)
+                    upstream = _each(FORMS[activation].backward, upstream, trail[2 * k - 1], a)
         return grads
 
     def _convolved(self, params: Tensor, x: Tensor) -> Tensor:
@@ -200,8 +200,8 @@ class Network:
             weight = self._weight(params, k).reshape(-1, *layer.weight[1:])
             groups = 1 if shared and k == 0 else runs
             a = functional.conv2d(a, weight, self._bias(params, k).reshape(-1), padding=1, groups=groups)
-            bend = BENDS.get(layer.activation)
-            a = functional.max_pool2d(bend.bend(a) if bend else a, 2)
+            form = FORMS.get(layer.activation)
+            a = functional.max_pool2d(form.forward(a) if form else a, 2)
         a = a.reshape(rows, runs, -1).transpose(0, 1)
         last = len(self.layers) - 1
         return torch.baddbmm(self._bias(params, last), a, self._weight(params, last).mT)

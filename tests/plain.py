@@ -15,7 +15,7 @@ from core.engine import Training
 from core.models import CNN, MLP, Model
 from core.optimizers import Optimizer
 
-BENDS = {
+ACTIVATIONS = {
     **{"identity": nn.Identity, "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU, "tanh": nn.Tanh},
     **{"sigmoid": nn.Sigmoid, "softplus": nn.Softplus, "gelu": nn.GELU, "silu": nn.SiLU},
 }
@@ -35,13 +35,17 @@ def network(model: Model, inputs: int, classes: int, picture: tuple[int, int, in
         depth, height, width = picture
         parts.append(nn.Unflatten(1, picture))
         for channels in model.channels:
-            parts += [nn.Conv2d(depth, channels, 3, padding=1), BENDS[model.activation](), nn.MaxPool2d(2)]
+            parts += [
+                nn.Conv2d(depth, channels, 3, padding=1),
+                ACTIVATIONS[model.activation](),
+                nn.MaxPool2d(2),
+            ]
             depth, height, width = channels, height // 2, width // 2
         parts.append(nn.Flatten())
         inputs = depth * height * width
     elif isinstance(model, MLP):
         for wide in model.hidden:
-            parts += [nn.Linear(inputs, wide), BENDS[model.activation]()]
+            parts += [nn.Linear(inputs, wide), ACTIVATIONS[model.activation]()]
             inputs = wide
     return nn.Sequential(*parts, nn.Linear(inputs, classes or 1))
 

@@ -78,7 +78,7 @@ def nearly_whole() -> Dataset:
 
 CASES: dict[str, Config] = {
     **{f"data-{name}": BASE.but(dataset=name, epochs=2) for name in DATASETS},
-    **{f"bend-{name}": MOONS.but(activation=name) for name in ACTIVATIONS},
+    **{f"activation-{name}": MOONS.but(activation=name) for name in ACTIVATIONS},
     **{f"rule-{name}": BASE.but(optimizer=name) for name in OPTIMIZERS},
     **{f"rate-{name}": BASE.but(schedule=name) for name in SCHEDULES},
     # Data

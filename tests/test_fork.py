@@ -273,7 +273,7 @@ def test_records_of_a_branch_are_one_for_each_epoch_and_seconds_keep_rising() ->
 
 def test_a_branch_has_cost_what_its_past_has_cost() -> None:
     training = advanced([BASE], MIDDLE)
-    training.stacks[0]._seconds, training.stacks[0]._teams[0].seconds = 100.0, 50.0
+    training.stacks[0]._seconds, training.stacks[0]._groups[0].seconds = 100.0, 50.0
     branches = finished(training.fork(0, [BASE.optimizer, SGD(0.1)]))
     assert (branches.stacks[0].history.scores[:, 2, 4] > 150.0).all()
 

@@ -214,7 +214,7 @@ def hessian(config: Config) -> np.ndarray:
             torch.empty(n).uniform_(-bound, bound, generator=torch_seed)
             for n in (layer.outputs * layer.fan_in, layer.outputs)
         ]
-    bend = torch.relu if config.activation == "relu" else torch.tanh
+    activation = torch.relu if config.activation == "relu" else torch.tanh
     loss = nn.CrossEntropyLoss() if config.dataset.classes else nn.MSELoss()
     target = data.y_train
 
@@ -225,7 +225,7 @@ def hessian(config: Config) -> np.ndarray:
             weight = parameters[begin : begin + size].reshape(layer.outputs, layer.fan_in)
             bias = parameters[begin + size : begin + size + layer.outputs]
             a = nn.functional.linear(a, weight, bias)
-            a = bend(a) if k + 1 < len(config.layers) else a
+            a = activation(a) if k + 1 < len(config.layers) else a
             begin += size + layer.outputs
         return loss(a, target)
 

@@ -1,6 +1,6 @@
 """Training: configs in, records out; many runs as one.
 
-Runs that share data, model and batch size are stacked (design, section 4): their parameters are one tensor
+Runs that share data, model and batch size are stacked: their parameters are one tensor
 with a leading run axis. Others are trained next to them, in turns.
 """
 

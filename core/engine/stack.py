@@ -27,7 +27,7 @@ RUNS_EVALUATED = 1 << 16  # and this many of all runs together, so that they sta
 
 
 @dataclass
-class Team:
+class ParameterGroup:
     """Neighbouring runs of a stack, rows `rows` of its tensors, that follow the same kind of rule.
 
     `seconds` is what its updates have cost so far, for each of its runs.
@@ -73,7 +73,7 @@ class Stack:
         seats = sorted(range(len(configs)), key=lambda seat: repr(stackable(self.rules[seat])))
         self._seat(seats, self._first_weights(seats))
         self._before = self._params
-        self._form_teams()
+        self._form_groups()
         unknown = np.full(len(seats), np.nan)
         self.first_records = self._report(self._evaluate(self._params), unknown, [RUNNING] * len(seats), 0, 0)
 
@@ -119,8 +119,8 @@ class Stack:
             raise ValueError(f"{name} is no number of {rule.name}; it has {', '.join(numbers)}.")
         self.rules[seat] = replace(rule, **{name: value})
         self.history.changes.append(Change(seat, self.step, name, getattr(self.rules[seat], name)))
-        for team in self._teams:
-            team.rule = stack([self.rules[s] for s in self._seats[team.rows]], self._params)
+        for group in self._groups:
+            group.rule = stack([self.rules[s] for s in self._seats[group.rows]], self._params)
 
     def fork(self, seat: int, rules: Sequence[Optimizer]) -> Stack:
         """A stack in which one run goes on from here once with each rule, on the same batches.
@@ -133,7 +133,7 @@ class Stack:
         if seat not in self._seats:
             raise ValueError("Only a run that goes on can be forked; this one has ended.")
         branch = copy(self)
-        at, team = self._seats.index(seat), next(t for t in self._teams if seat in self._seats[t.rows])
+        at, group = self._seats.index(seat), next(t for t in self._groups if seat in self._seats[t.rows])
         own = self._seeds.index(self.configs[seat].seed)
         branch.configs = [replace(self.configs[seat], optimizer=rule) for rule in rules]
         branch.rules = list(rules)
@@ -150,12 +150,12 @@ class Stack:
         seats = sorted(range(len(rules)), key=lambda k: repr(stackable(rules[k])))
         branch._seat(seats, self._params[at].repeat(len(rules), 1))
         branch._before = self._before[at].repeat(len(rules), 1)
-        branch._form_teams()
-        for new in branch._teams:
-            if stackable(new.rule) == stackable(team.rule):
+        branch._form_groups()
+        for new in branch._groups:
+            if stackable(new.rule) == stackable(group.rule):
                 runs = new.rows.stop - new.rows.start
-                new.state = tuple(t[at - team.rows.start].repeat(runs, 1) for t in team.state)
-            new.seconds = team.seconds
+                new.state = tuple(t[at - group.rows.start].repeat(runs, 1) for t in group.state)
+            new.seconds = group.seconds
         return branch
 
     @property
@@ -195,20 +195,24 @@ class Stack:
         caps = [LOST * (self._problems[i].baseline or 1.0) for i in index]
         self._cap = torch.tensor(caps, dtype=self._dtype, device=self._device)
 
-    def _form_teams(self) -> None:
-        self._teams: list[Team] = []
+    def _form_groups(self) -> None:
+        self._groups: list[ParameterGroup] = []
         begin = 0
         for _, group in groupby(self._seats, key=lambda seat: stackable(self.rules[seat])):
             seats = list(group)
             rows = slice(begin, begin + len(seats))
-            self._teams.append(self._team(seats, rows))
+            self._groups.append(self._group(seats, rows))
             begin = rows.stop
 
-    def _team(self, seats: list[int], rows: slice, state: State | None = None, seconds: float = 0.0) -> Team:
-        """The runs in `seats` as a team; its state starts anew when None."""
+    def _group(
+        self, seats: list[int], rows: slice, state: State | None = None, seconds: float = 0.0
+    ) -> ParameterGroup:
+        """The runs in `seats` as a group; its state starts anew when None."""
         rule = stack([self.rules[seat] for seat in seats], self._params)
         moving = any(not _steady(self.configs[seat]) for seat in seats)
-        return Team(rows, rule, rule.start(self._params[rows]) if state is None else state, moving, seconds)
+        return ParameterGroup(
+            rows, rule, rule.start(self._params[rows]) if state is None else state, moving, seconds
+        )
 
     def _advance_once(self) -> list[Record]:
         at = self.step % self.steps_per_epoch
@@ -233,33 +237,33 @@ class Stack:
     def _update(self, grads: Tensor) -> None:
         now = self._params
         updates = []
-        for team in self._teams:
+        for group in self._groups:
             begin = time.perf_counter()
-            rule = self._scheduled(team)
-            update, team.state = rule.update(now[team.rows], grads[team.rows], team.state, self.step)
+            rule = self._scheduled(group)
+            update, group.state = rule.update(now[group.rows], grads[group.rows], group.state, self.step)
             updates.append(update)
-            team.seconds += (time.perf_counter() - begin) / (team.rows.stop - team.rows.start)
+            group.seconds += (time.perf_counter() - begin) / (group.rows.stop - group.rows.start)
         self._before = now
         self._live = (self._seats, now + (updates[0] if len(updates) == 1 else torch.cat(updates)))
 
-    def _scheduled(self, team: Team) -> Optimizer:
-        """The team's rule with what the schedules make of learning rate and momentum in this step."""
-        if not team.scheduled:
-            return team.rule
-        configs = [self.configs[seat] for seat in self._seats[team.rows]]
+    def _scheduled(self, group: ParameterGroup) -> Optimizer:
+        """The group's rule with what the schedules make of learning rate and momentum in this step."""
+        if not group.scheduled:
+            return group.rule
+        configs = [self.configs[seat] for seat in self._seats[group.rows]]
         times = [(self.step, c.steps, self.steps_per_epoch) for c in configs]
         factors = [c.schedule.factor(*t) for c, t in zip(configs, times, strict=True)]
-        numbers = {"learning_rate": self._column(factors) * team.rule.learning_rate}
-        if word := team.rule.momentum_name:
-            bases = [getattr(self.rules[seat], word) for seat in self._seats[team.rows]]
-            most = _most(team.rule.name, word)
+        numbers = {"learning_rate": self._column(factors) * group.rule.learning_rate}
+        if word := group.rule.momentum_name:
+            bases = [getattr(self.rules[seat], word) for seat in self._seats[group.rows]]
+            most = _most(group.rule.name, word)
             numbers[word] = self._column(
                 [
                     min(c.momentum_schedule.value(b, *t), most)
                     for c, b, t in zip(configs, bases, times, strict=True)
                 ]
             )
-        return team.rule.with_numbers(**numbers)
+        return group.rule.with_numbers(**numbers)
 
     def _column(self, values: list[float]) -> Tensor | float:
         if len(set(values)) == 1:
@@ -322,14 +326,16 @@ class Stack:
         for row, seat in enumerate(self._seats):
             if leaving[row]:
                 self._frozen[seat] = params[row].clone()
-        teams, begin = [], 0
-        for team in self._teams:
-            state = tuple(t[stay[team.rows]] for t in team.state)
-            seats = [s for s, out in zip(self._seats[team.rows], leaving[team.rows], strict=True) if not out]
+        groups, begin = [], 0
+        for group in self._groups:
+            state = tuple(t[stay[group.rows]] for t in group.state)
+            seats = [
+                s for s, out in zip(self._seats[group.rows], leaving[group.rows], strict=True) if not out
+            ]
             if seats:
-                teams.append(self._team(seats, slice(begin, begin + len(seats)), state, team.seconds))
+                groups.append(self._group(seats, slice(begin, begin + len(seats)), state, group.seconds))
                 begin += len(seats)
-        self._teams, self._before = teams, self._before[stay]
+        self._groups, self._before = groups, self._before[stay]
         self._seat(
             [seat for seat, out in zip(self._seats, leaving, strict=True) if not out], self._params[stay]
         )
@@ -358,9 +364,9 @@ class Stack:
         return sorted(records)
 
     def _clocks(self) -> np.ndarray:
-        """Seconds of computing that each run (A,) has cost: of the gradients, and of its team's updates."""
+        """Seconds of computing that each run (A,) has cost: of the gradients, and of its group's updates."""
         return np.concatenate(
-            [np.full(t.rows.stop - t.rows.start, self._seconds + t.seconds) for t in self._teams]
+            [np.full(t.rows.stop - t.rows.start, self._seconds + t.seconds) for t in self._groups]
         )
 
     @torch.no_grad()

@@ -24,7 +24,7 @@ KEYWORDS = {
     "learning_rate_decay": "lr_decay",
     "initial_accumulator": "initial_accumulator_value",
 }
-BENDS = {
+ACTIVATIONS = {
     "relu": "ReLU",
     "leaky_relu": "LeakyReLU",
     "elu": "ELU",
@@ -173,10 +173,10 @@ def _model(config: Config) -> list[str]:
 def _modules(layer: Layer) -> list[str]:
     """A layer and what follows it, as torch.nn has them."""
     shape = f"{layer.weight[1]}, {layer.outputs}"
-    bend = when(layer.activation in BENDS, f"nn.{BENDS.get(layer.activation)}()")
+    activation = when(layer.activation in ACTIVATIONS, f"nn.{ACTIVATIONS.get(layer.activation)}()")
     if len(layer.weight) == 4:
-        return [f"nn.Conv2d({shape}, 3, padding=1)", *bend, "nn.MaxPool2d(2)"]
-    return [f"nn.Linear({shape})", *bend]
+        return [f"nn.Conv2d({shape}, 3, padding=1)", *activation, "nn.MaxPool2d(2)"]
+    return [f"nn.Linear({shape})", *activation]
 
 
 def _optimizer(config: Config) -> list[str]:

@@ -1,4 +1,4 @@
-"""Bayesian search over the numbers of a config: ask a round, train it as one, tell it (design, section 8).
+"""Bayesian search over the numbers of a config: ask a round, train it as one, tell it.
 
 `Space` and `Plan` say what is searched and are light; everything that needs Optuna is loaded when it is used.
 """
