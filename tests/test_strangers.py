@@ -165,11 +165,16 @@ def test_no_text_of_a_link_becomes_markdown_or_markup(client: Client, page: str)
 def test_a_run_whose_tab_is_open_goes_on_after_the_grace_period_also_when_the_cache_was_cleared(
     later: Cleared,
 ) -> None:
+    def shown() -> float:
+        done, of = progress(later.stayed)
+        return done / of
+
     later.stayed.tick()
     assert later.stayed.words["job"] == later.before
-    done, of = progress(later.stayed)
+    begun = shown()
+    goes_on = begun == 1
+    later.stayed.until(lambda: goes_on or shown() > begun)
     assert later.stayed.said("progress")[0].startswith(("Running", "Finished"))
-    assert done > GRACE * of
 
 
 def test_a_run_whose_tab_was_closed_is_stopped_after_the_grace_period(later: Cleared, client: Client) -> None:
