@@ -66,7 +66,7 @@ def _alone(found: Any) -> None:
 
 
 def _share(found: Any) -> None:
-    """Puts the search into the database; it goes on here until it is there."""
+    """Puts the search into the database; it rests meanwhile, and goes on here if it cannot be put there."""
     controls.touch()
     shown_job = live.job("tune")
     if not live.mine(shown_job) or shown_job.training is not found:  # shared by the click before this one
@@ -76,7 +76,12 @@ def _share(found: Any) -> None:
     except ValueError as error:
         say.refuse(str(error), "w_study")
         return
+    if rests := shown_job.state == jobs.RUNNING:
+        shown_job.pause()
+        shown_job.wait()
     opening.follow(lambda: share(found, default_url(), name))
+    if rests and live.job("tune") is shown_job and shown_job.state == jobs.PAUSED:
+        shown_job.resume()
 
 
 def _shared(found: Watched) -> None:
