@@ -213,7 +213,7 @@ def tell(found: Any, name: str) -> None:
 
 
 def more(found: Any, target: int) -> None:
-    """Makes a search longer, up to a number of trials; a second click means the same number."""
+    """Makes a search longer, up to a number of trials; a second click means the same until a trial ends."""
     controls.touch()
     if not live.mine(job()) or search() is not found or found.target >= target:
         return
@@ -222,6 +222,7 @@ def more(found: Any, target: int) -> None:
     except ValueError as error:
         say.refuse(str(error))
         return
+    st.session_state["longer"] = id(found), found.ended
     if job().over:
         go_on(found)
 
@@ -295,7 +296,8 @@ def actions(config: Config) -> None:
 
     with st.container(horizontal=True, gap="small", vertical_alignment="center", key="actions"):
         live.run_bar(told, partial(start, what), title, also=also, help=help_, width=120)
-        target = found.target + MORE if found is not None else MORE
+        added = found is not None and st.session_state.get("longer") == (id(found), found.ended)
+        target = (found.target if found is not None else 0) + (0 if added else MORE)
         st.button(
             f"{MORE} more",
             icon=":material/add:",
@@ -303,7 +305,7 @@ def actions(config: Config) -> None:
             on_click=more,
             args=(found, target),
             disabled=not live.mine(shown) or found is None,
-            help="Makes this search longer; the best are checked again in the end.",
+            help="Makes this search longer, once until its next trial has ended; the best are checked again.",
         )
         controls.popover("Search space", ":material/tune:", "searched", lambda: spaces.editor(config))
         controls.popover("Budget", ":material/timer:", "budget", _budget)
