@@ -221,6 +221,21 @@ def test_a_double_click_adds_ten_trials_once() -> None:
     assert job(at).training.target == 26
 
 
+def test_a_slow_second_click_adds_no_more_trials_until_the_next_has_ended() -> None:
+    at = opened(epochs="30", trials="40", seeds="4", run="1")
+    settled(at, lambda: job(at).training is not None and job(at).training.ended >= 4)
+    widget(at, "pause").click().run()
+    found = job(at).training
+    for _ in range(2):  # the second on the button as it was drawn after the first
+        widget(at, "more").click().run()
+    assert found.target == 50
+    ended = found.ended
+    widget(at, "start").click().run()
+    settled(at, lambda: found.ended > ended)
+    widget(at, "more").click().run()
+    assert found.target == 60
+
+
 def test_a_click_that_was_to_let_a_search_go_on_does_not_begin_it_anew() -> None:
     at = finished()
     at.session_state["budget"] = True
